@@ -1,0 +1,112 @@
+"""The command line: python -m fer_models analyze | figure1 | checkpoints."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from fer_models.analysis import PAGE_NETWORKS, Analyzer, describe_agreement
+from fer_models.checkpoints import load_card, shipped_checkpoints
+from fer_models.explain.cam import METHODS
+from fer_models.expressions import EXPRESSIONS, canonical_expression
+from fer_models.images import load_image
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def analyze(arguments: argparse.Namespace) -> None:
+    from fer_models.figures import draw_analysis, save_figure
+    from fer_models.report import analysis_report
+
+    image = load_image(arguments.image)
+    analyzer = Analyzer(arguments.networks)
+    result = analyzer.analyze(
+        image, target=arguments.target, face_crop=arguments.face_crop, method=arguments.method
+    )
+    if result.unavailable and len(result.unavailable) == len(analyzer.networks):
+        raise ValueError("; ".join(result.unavailable.values()))
+    for message in result.unavailable.values():
+        print(message, file=sys.stderr)
+    text = json.dumps(analysis_report(result), indent=2)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+        for number, face in enumerate(result.faces, start=1):
+            print(f"face {number}: {describe_agreement(face.networks)}")
+        if not result.faces:
+            print("No face found. If the image is a face crop already, add --face-crop.")
+    else:
+        print(text)
+    if arguments.figure and result.faces:
+        save_figure(draw_analysis(result.faces[0]), arguments.figure)
+
+
+def figure1(arguments: argparse.Namespace) -> None:
+    from fer_models.figure1 import make_figure1
+    from fer_models.figures import save_figure
+
+    images = []
+    for argument in arguments.images:
+        name, separator, path = argument.partition("=")
+        if separator and not Path(argument).exists():
+            images.append((canonical_expression(name), load_image(path)))
+        else:
+            images.append((Path(argument).stem, load_image(argument)))
+    made = make_figure1(Analyzer(), images)
+    save_figure(made.figure, arguments.out)
+    record = arguments.out.with_suffix(".json")
+    record.write_text(json.dumps(made.record, indent=2) + "\n")
+    print(f"{arguments.out} and {record}")
+
+
+def checkpoints(arguments: argparse.Namespace) -> None:
+    for name in shipped_checkpoints():
+        card = load_card(name)
+        print(f"{name}: {card.network}, {len(card.labels)} expressions, {card.parameters:,} parameters")
+        for split, metrics in card.metrics.items():
+            corrected = metrics["corrected"]
+            print(
+                f"  {metrics['data']} {split}: n {corrected['n']}, accuracy "
+                f"{corrected['accuracy']:.4f}, balanced {corrected['balanced_accuracy']:.4f}"
+            )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fer_models", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("analyze", help="predictions, heatmaps and attention of an image")
+    command.add_argument("image", help="a picture file")
+    command.add_argument("--json", type=Path, help="write the result there instead of printing it")
+    command.add_argument("--figure", type=Path, help="draw the largest face's analysis, PNG or PDF")
+    command.add_argument(
+        "--networks", type=_networks, default=PAGE_NETWORKS, help="names or files, with commas"
+    )
+    command.add_argument("--target", metavar="EXPRESSION", help=f"one of {', '.join(EXPRESSIONS)}")
+    command.add_argument("--method", default="grad-cam", choices=METHODS)
+    command.add_argument("--face-crop", action="store_true", help="the image is a face crop already")
+    command.set_defaults(run=analyze)
+
+    command = commands.add_parser("figure1", help="the paper's Figure 1 for any images")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="FILE or EXPRESSION=FILE")
+    command.add_argument("--out", type=Path, default=Path("figure1.png"), help="PNG or PDF")
+    command.set_defaults(run=figure1)
+
+    command = commands.add_parser("checkpoints", help="list the checkpoints")
+    command.set_defaults(run=checkpoints)
+    return parser
+
+
+def main() -> int:
+    arguments = build_parser().parse_args()
+    try:
+        arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

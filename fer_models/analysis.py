@@ -1,0 +1,216 @@
+"""The whole pipeline: an image to faces, predictions, heatmaps and attention maps."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from fer_models.checkpoints import Checkpoint, CheckpointError, load_network
+from fer_models.explain.attention import Attention, attend, has_attention
+from fer_models.explain.cam import Target, attribute
+from fer_models.expressions import canonical_expression
+from fer_models.faces import Face, align_face, detect_faces, face_of_crop
+
+PAGE_NETWORKS = ("ddamfn", "mfn", "resnet50")
+DISPLAY_NAMES = {"ddamfn": "DDAMFN", "mfn": "MFN", "resnet50": "ResNet-50"}
+UNSURE_PROBABILITY = 0.5
+UNSURE_MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class GradCam:
+    """Which expression is explained, and the signed, unscaled attribution (7,7) to the features."""
+
+    target: str
+    values: np.ndarray
+    method: str = "grad-cam"
+
+    @property
+    def max(self) -> float:
+        return float(self.values.max())
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """One network's answer on one face; `probabilities` are corrected and calibrated."""
+
+    expression: str
+    probabilities: dict[str, float]
+    gradcam: GradCam
+    attention: Attention | None
+    seconds: float
+
+    @property
+    def probability(self) -> float:
+        return self.probabilities[self.expression]
+
+    @property
+    def margin(self) -> float:
+        """The lead over the second."""
+        first, second = sorted(self.probabilities.values(), reverse=True)[:2]
+        return first - second
+
+    @property
+    def unsure(self) -> bool:
+        return self.probability < UNSURE_PROBABILITY or self.margin < UNSURE_MARGIN
+
+
+@dataclass(frozen=True)
+class FaceResult:
+    """One face: where it is, its aligned crop (112,112,3) RGB uint8, and every network's answer."""
+
+    face: Face
+    crop: np.ndarray
+    networks: dict[str, NetworkResult]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All faces of an image; `unavailable` names the networks that could not be loaded, and why."""
+
+    faces: list[FaceResult]
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+
+class Analyzer:
+    """Loads each network once, when it is first asked for; safe to share between threads.
+
+    Args:
+        networks: checkpoint names or files, in the order of the results.
+    """
+
+    def __init__(self, networks: Sequence[str] = PAGE_NETWORKS):
+        self.networks = tuple(networks)
+        self._checkpoints: dict[str, Checkpoint] = {}
+        self._lock = threading.Lock()
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """The loaded network and its card.
+
+        Raises:
+            CheckpointError: if the files are missing or damaged.
+        """
+        with self._lock:
+            if name not in self._checkpoints:
+                self._checkpoints[name] = load_network(name)
+            return self._checkpoints[name]
+
+    def analyze(
+        self,
+        image: np.ndarray,
+        *,
+        target: str | None = None,
+        face_crop: bool = False,
+        method: str = "grad-cam",
+        networks: Sequence[str] | None = None,
+    ) -> Analysis:
+        """Find every face and explain each; no face gives an empty list.
+
+        Args:
+            image: (H,W,3) RGB uint8.
+            target: the expression to explain for all networks; each one's own answer if None.
+            face_crop: the image is a face crop already, so none is searched for.
+            method: see `explain.cam.METHODS`.
+            networks: those to run; the analyzer's by default.
+
+        Raises:
+            ValueError: if the image is none, or the target or method unknown.
+        """
+        check_image(image)
+        faces = [face_of_crop(image)] if face_crop else detect_faces(image)
+        return self.analyze_faces(image, faces, target=target, method=method, networks=networks)
+
+    def analyze_faces(
+        self,
+        image: np.ndarray,
+        faces: Sequence[Face],
+        *,
+        target: str | None = None,
+        method: str = "grad-cam",
+        networks: Sequence[str] | None = None,
+    ) -> Analysis:
+        """As `analyze`, for faces that were found before."""
+        target = None if target is None else canonical_expression(target)
+        crops = [align_face(image, face.landmarks) for face in faces]
+        results, unavailable = {}, {}
+        for name in self.networks if networks is None else networks:
+            try:
+                checkpoint = self.checkpoint(name)
+            except CheckpointError as error:
+                unavailable[name] = str(error)
+                continue
+            if crops:
+                results[name] = explain_crops(checkpoint, crops, target, method)
+        found = [
+            FaceResult(face, crop, {name: results[name][index] for name in results})
+            for index, (face, crop) in enumerate(zip(faces, crops, strict=True))
+        ]
+        return Analysis(found, unavailable)
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raise ValueError unless the image is (H,W,3) uint8 with at least one pixel."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(
+            f"The image is {image.dtype} {image.shape}; give (height, width, 3) RGB uint8."
+        )
+
+
+def explain_crops(
+    checkpoint: Checkpoint, crops: Sequence[np.ndarray], target: str | None, method: str
+) -> list[NetworkResult]:
+    """One trunk pass over aligned crops, then the answer, attribution and attention from it."""
+    began = time.perf_counter()
+    network, card = checkpoint.network, checkpoint.card
+    with torch.no_grad():
+        features = network.trunk(card.preprocessing(list(crops)))  # (N, C, 7, 7)
+        logits = network.head(features)
+        probabilities = card.calibration.probabilities(logits).numpy()  # (N, K)
+    answers = probabilities.argmax(axis=1)
+    explained = [int(a) for a in answers] if target is None else [_position(card, target)] * len(crops)
+    attributions = attribute(network.head, features, [Target(e) for e in explained], method)
+    attention = attend(network.head, features) if has_attention(network.head) else [None] * len(crops)
+    seconds = (time.perf_counter() - began) / len(crops)
+    return [
+        NetworkResult(
+            expression=card.labels[answers[n]],
+            probabilities=dict(zip(card.labels, probabilities[n].tolist(), strict=True)),
+            gradcam=GradCam(card.labels[explained[n]], attributions[n], method),
+            attention=attention[n],
+            seconds=seconds,
+        )
+        for n in range(len(crops))
+    ]
+
+
+def _position(card, target: str) -> int:
+    if target not in card.labels:
+        raise ValueError(f"{card.name} does not know {target}; it knows {', '.join(card.labels)}.")
+    return card.labels.index(target)
+
+
+def describe_agreement(networks: dict[str, NetworkResult]) -> str:
+    """One plain sentence: whether the networks agree, on what, and how sure each is."""
+    if not networks:
+        return "No network could be run."
+    answers = {
+        DISPLAY_NAMES.get(name, name): result for name, result in networks.items()
+    }
+    said = {result.expression for result in answers.values()}
+    if len(said) == 1:
+        numbers = ", ".join(f"{result.probability:.2f}" for result in answers.values())
+        who = {1: next(iter(answers)) + " says", 2: "Both say", 3: "All three say"}.get(
+            len(answers), f"All {len(answers)} say"
+        )
+        sentence = f"{who} {said.pop()} ({numbers})."
+    else:
+        parts = [f"{n} {r.expression} ({r.probability:.2f})" for n, r in answers.items()]
+        sentence = "The networks disagree: " + ", ".join(parts) + "."
+    unsure = [name for name, result in answers.items() if result.unsure]
+    if unsure:
+        all_of_them = len(unsure) == len(answers) and len(answers) > 1
+        sentence += " " + ("None of them is sure." if all_of_them else f"Unsure: {', '.join(unsure)}.")
+    return sentence

@@ -1,0 +1,218 @@
+"""A checkpoint: a weights file (safetensors) and beside it its card (JSON).
+
+The card says everything that using the weights needs; nothing of it is typed anywhere else.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fer_models.calibration import Calibration
+from fer_models.networks import NETWORKS
+from fer_models.preprocessing import Preprocessing
+
+SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "checkpoints"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged, or not what its card says."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything about a checkpoint; see `design` in the README.
+
+    Attributes:
+        name: the checkpoint's name, which is also its files' name.
+        network: key in `NETWORKS`.
+        arguments: what the builder takes besides `num_classes`.
+        labels: the expressions in the logits' order.
+        preprocessing: how a crop becomes the input.
+        calibration: how logits become probabilities.
+        parameters: number of trainable parameters.
+        multiply_adds: of one face's convolutions and matrix products.
+        sha256: of the weights file.
+        training: data, recipe, minutes, device, and what was cut short.
+        metrics: split -> numbers, with the number of images.
+        licence: of the weights.
+    """
+
+    name: str
+    network: str
+    arguments: dict
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    calibration: Calibration
+    parameters: int
+    multiply_adds: int
+    sha256: str
+    training: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
+    licence: str = ""
+
+    def to_dict(self) -> dict:
+        return {
+            **self.__dict__,
+            "labels": list(self.labels),
+            "preprocessing": self.preprocessing.to_dict(),
+            "calibration": self.calibration.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Card":
+        return cls(
+            **{
+                **values,
+                "labels": tuple(values["labels"]),
+                "preprocessing": Preprocessing.from_dict(values["preprocessing"]),
+                "calibration": Calibration.from_dict(values["calibration"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network with its weights, in evaluation mode, and its card."""
+
+    network: nn.Module
+    card: Card
+
+
+def count_parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def count_multiply_adds(network: nn.Module, size: int) -> int:
+    """Multiply-adds of the convolutions and matrix products for one (3,size,size) image."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, size, size))
+    return counter.get_total_flops() // 2
+
+
+def sha256_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def shipped_checkpoints(folder: Path = SHIPPED_FOLDER) -> list[str]:
+    """Names of the checkpoints in a folder."""
+    return sorted(card.stem for card in folder.glob("*.json"))
+
+
+def find_checkpoint(name_or_file: str | Path) -> Path:
+    """The weights file of a shipped name, or of a path to a weights file or card.
+
+    Raises:
+        CheckpointError: if there is none; the message lists the shipped ones.
+    """
+    shipped = SHIPPED_FOLDER / f"{name_or_file}.safetensors"
+    if shipped.is_file():
+        return shipped
+    file = Path(name_or_file)
+    if file.suffix in {".safetensors", ".json"} and file.with_suffix(".safetensors").is_file():
+        return file.with_suffix(".safetensors")
+    raise CheckpointError(
+        f"No checkpoint {str(name_or_file)!r}. Shipped: {', '.join(shipped_checkpoints()) or 'none'}."
+        " Or give the path of a .safetensors file with its .json card beside it."
+    )
+
+
+def load_card(name_or_file: str | Path) -> Card:
+    """The card of a checkpoint.
+
+    Raises:
+        CheckpointError: if the card is missing or not readable.
+    """
+    file = find_checkpoint(name_or_file).with_suffix(".json")
+    try:
+        return Card.from_dict(json.loads(file.read_text()))
+    except FileNotFoundError:
+        raise CheckpointError(f"{file}: the weights' card is missing; restore it.") from None
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file}: not a valid card ({error}); restore it.") from error
+
+
+def load_network(name_or_file: str | Path) -> Checkpoint:
+    """Build the card's network and fill it with the weights, which must be the card's own.
+
+    Raises:
+        CheckpointError: if a file is missing or damaged, the weights' sha256 is not the card's, or
+            a tensor is missing, left over, or of another shape.
+    """
+    file = find_checkpoint(name_or_file)
+    card = load_card(file)
+    if card.network not in NETWORKS:
+        raise CheckpointError(
+            f"{file.with_suffix('.json')}: unknown network {card.network!r}; "
+            f"this version has {', '.join(NETWORKS)}."
+        )
+    found = sha256_of(file)
+    if found != card.sha256:
+        raise CheckpointError(
+            f"{file}: its sha256 is {found[:12]}..., but its card says {card.sha256[:12]}...; "
+            "the file is damaged or belongs to another card. Fetch it anew."
+        )
+    network = NETWORKS[card.network](num_classes=len(card.labels), **card.arguments)
+    try:
+        network.load_state_dict(load_file(file))
+    except SafetensorError as error:
+        raise CheckpointError(f"{file}: not a safetensors file ({error}).") from error
+    except RuntimeError as error:
+        raise CheckpointError(f"{file}: the weights do not fit {card.network}: {error}") from error
+    return Checkpoint(network.eval().requires_grad_(False), card)
+
+
+def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as they are stored: filters and matrices in float16, the few vectors as they are."""
+    return {
+        name: (tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
+        for name, tensor in state.items()
+    }
+
+
+def write_atomically(file: Path, write) -> None:
+    """Let `write(temporary_path)` make a file, then put it in place whole or not at all."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_card(card: Card, file: Path) -> None:
+    text = json.dumps(card.to_dict(), indent=2) + "\n"
+    write_atomically(file, lambda path: path.write_text(text))
+
+
+def save_checkpoint(network: nn.Module, folder: Path, /, **card_fields) -> Card:
+    """Write `folder/NAME.safetensors` in half precision and its card, with everything recounted.
+
+    Args:
+        card_fields: the card's fields but `parameters`, `multiply_adds` and `sha256`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights_file = folder / f"{card_fields['name']}.safetensors"
+    state = half_precision(network.state_dict())
+    write_atomically(weights_file, lambda path: save_file(state, path))
+    card = Card(
+        **card_fields,
+        parameters=count_parameters(network),
+        multiply_adds=count_multiply_adds(network, card_fields["preprocessing"].size),
+        sha256=sha256_of(weights_file),
+    )
+    save_card(card, weights_file.with_suffix(".json"))
+    return card

@@ -1,0 +1,205 @@
+"""Faces: finding them, their five landmarks, and the one alignment that everything uses.
+
+The only import of facenet_pytorch, made where it is used: a machine that trains needs only
+`align_face`. Landmarks are left eye, right eye, nose, left and right mouth corner as the viewer
+sees them, (x, y) in pixels, where whole numbers are the pixels' centres.
+"""
+
+import functools
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+CROP_SIZE_PX = 112
+# The frontal five-point template of ArcFace-style alignment, in a 112x112 crop.
+TEMPLATE = np.array(
+    [[33.566, 40.559], [78.321, 40.559], [55.338, 64.967], [38.479, 90.276], [73.591, 90.276]]
+)
+# Where landmarks lie in an image that is a face crop already, as fractions of its side: FER2013's
+# medians over 200 PublicTest images. They frame a crop in which no landmarks are found.
+FACE_CROP_LANDMARKS = (
+    np.array([[15.3, 19.0], [33.4, 18.6], [24.4, 29.4], [16.9, 38.3], [32.1, 38.1]]) / 48
+)
+MIN_SCORE = 0.90
+# A landmark network is surer of a framed face than a detector is of a photograph's region, so a
+# low score here means a drawing, a profile or no face at all.
+MIN_LANDMARK_SCORE = 0.70
+# Faces smaller than about a thirtieth of the photograph are not looked for: bounded work.
+MAX_DETECTION_SIDE_PX = 960
+MIN_FACE_SIDE_PX = 20
+ONET_SIDE_PX = 48
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in an image.
+
+    Attributes:
+        box_xyxy: left, top, right, bottom in pixels; may reach over the image's border.
+        landmarks: (5,2) x, y in pixels, in the order that this module's docstring gives.
+        score: the detector's, 0..1.
+        source: "detected", "face-crop" (the whole image, landmarks found in it) or "framed" (the
+            whole image, none found: the usual framing is assumed).
+    """
+
+    box_xyxy: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    score: float
+    source: str = "detected"
+
+    @property
+    def side_px(self) -> float:
+        """The longer side of the box."""
+        left, top, right, bottom = self.box_xyxy
+        return max(right - left, bottom - top)
+
+
+@functools.cache
+def load_detector():
+    """The MTCNN detector (arXiv 1604.02878) with the weights in the facenet-pytorch package."""
+    from facenet_pytorch import MTCNN
+
+    return MTCNN(keep_all=True, min_face_size=MIN_FACE_SIDE_PX, device="cpu").eval()
+
+
+def detect_faces(image: np.ndarray, min_score: float = MIN_SCORE) -> list[Face]:
+    """All faces of an image, the largest first; an empty list where there is none.
+
+    Args:
+        image: (H,W,3) RGB uint8. One longer than 960 px is searched in a smaller copy.
+        min_score: faces of a lower score (0..1) are left out.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, MAX_DETECTION_SIDE_PX / max(height, width))
+    size = (round(width * scale), round(height * scale))
+    if min(size) < MIN_FACE_SIDE_PX:
+        return []
+    searched = Image.fromarray(image)
+    if scale < 1:
+        searched = searched.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    boxes, scores, landmarks = load_detector().detect(searched, landmarks=True)
+    if boxes is None:
+        return []
+    faces = [
+        Face(
+            tuple(float(v) for v in box / scale),
+            points.astype(np.float64) / scale - 0.5,  # MTCNN's zero is the corner of a pixel
+            float(score),
+        )
+        for box, score, points in zip(boxes, scores, landmarks, strict=True)
+        if score >= min_score
+    ]
+    return sorted(faces, key=lambda face: -face.side_px)
+
+
+def find_crop_landmarks(crops: np.ndarray, batch_size: int = 512) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks of images that are face crops already: one pass of MTCNN's last network.
+
+    MTCNN's own last step is this network on a 48x48 cut-out around a face, which is what a
+    FER2013 image is. Searching such an image for faces first would only find its frame again.
+
+    Args:
+        crops: (N,H,W,3) RGB uint8.
+
+    Returns:
+        Landmarks (N,5,2) in pixels of the crop, and scores (N,) in 0..1.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    onet = load_detector().onet
+    height, width = crops.shape[1:3]
+    landmarks, scores = [], []
+    for start in range(0, len(crops), batch_size):
+        images = torch.from_numpy(crops[start : start + batch_size]).movedim(-1, 1).float()
+        images = F.interpolate(images, (ONET_SIDE_PX, ONET_SIDE_PX), mode="area")
+        with torch.inference_mode():
+            _, points, scores_both = onet((images - 127.5) / 128)  # points: (N, 5 x then 5 y)
+        points = points.reshape(-1, 2, 5).transpose(1, 2)  # (N, 5, 2) in fractions of the side
+        landmarks.append(points.numpy() * [width, height] - 0.5)
+        scores.append(scores_both[:, 1].numpy())
+    return np.concatenate(landmarks), np.concatenate(scores)
+
+
+def face_of_crop(image: np.ndarray) -> Face:
+    """The face of an image (H,W,3) RGB uint8 that is a face crop already."""
+    height, width = image.shape[:2]
+    box = (0.0, 0.0, float(width), float(height))
+    landmarks, scores = find_crop_landmarks(image[None])
+    if scores[0] >= MIN_LANDMARK_SCORE:
+        return Face(box, landmarks[0], float(scores[0]), "face-crop")
+    return Face(box, FACE_CROP_LANDMARKS * [width, height] - 0.5, float(scores[0]), "framed")
+
+
+def similarity_transform(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
+    """The rotation, scale and shift that best maps points (N,2) to points (N,2): a (2,3) matrix.
+
+    Source: Umeyama 1991, least squares, without reflection.
+
+    Raises:
+        ValueError: if all source points coincide.
+    """
+    source_mean, destination_mean = source.mean(axis=0), destination.mean(axis=0)
+    s, d = source - source_mean, destination - destination_mean
+    spread = (s**2).sum()
+    if spread < 1e-6:
+        raise ValueError("The landmarks coincide, so they give no alignment; check them.")
+    # For 2D points, the best rotation times scale is the complex number sum(conj(s) d) / sum|s|^2.
+    cosine = (s * d).sum() / spread
+    sine = (s[:, 0] * d[:, 1] - s[:, 1] * d[:, 0]).sum() / spread
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    return np.column_stack([linear, destination_mean - linear @ source_mean])
+
+
+def align_face(
+    image: np.ndarray, landmarks: np.ndarray, size: int = CROP_SIZE_PX
+) -> np.ndarray:
+    """Rotate, scale and cut a face so that its landmarks lie on the template.
+
+    What lies outside the image repeats its border. Large faces are reduced with anti-aliasing.
+
+    Args:
+        image: (H,W,3) RGB uint8.
+        landmarks: (5,2) in pixels.
+        size: side of the crop in pixels.
+
+    Returns:
+        (size,size,3) RGB uint8.
+
+    Raises:
+        ValueError: if the landmarks coincide, or lie outside the image by more than its size.
+    """
+    template = (TEMPLATE + 0.5) * (size / CROP_SIZE_PX)  # from here on, 0 is the corner of a pixel
+    crop_to_image = similarity_transform(template, np.asarray(landmarks, dtype=np.float64) + 0.5)
+    scale = float(np.hypot(crop_to_image[0, 0], crop_to_image[1, 0]))  # image px per crop px
+    height, width = image.shape[:2]
+
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], dtype=np.float64)
+    corners = corners @ crop_to_image[:, :2].T + crop_to_image[:, 2]
+    margin = 3 * max(scale, 1.0)  # the resampling kernels' reach
+    left, top = np.floor(corners.min(axis=0) - margin).astype(int)
+    right, bottom = np.ceil(corners.max(axis=0) + margin).astype(int)
+    if scale < 1e-3 or left > 2 * width or top > 2 * height or right < -width or bottom < -height:
+        raise ValueError("The landmarks do not lie on the image; give them in its pixels.")
+    columns = np.clip(np.arange(left, right), 0, width - 1)
+    rows = np.clip(np.arange(top, bottom), 0, height - 1)
+    region = Image.fromarray(np.ascontiguousarray(image[rows[:, None], columns]))
+
+    matrix = crop_to_image.copy()
+    matrix[:, 2] -= [left, top]
+    if scale > 1:
+        reduced_size = (
+            max(1, round(region.width / scale)),
+            max(1, round(region.height / scale)),
+        )
+        ratio = np.array(reduced_size) / region.size
+        region = region.resize(reduced_size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+        matrix *= ratio[:, None]
+    crop = region.transform(
+        (size, size), Image.Transform.AFFINE, matrix.ravel().tolist(), Image.Resampling.BICUBIC
+    )
+    return np.asarray(crop)

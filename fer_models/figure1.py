@@ -1,0 +1,59 @@
+"""Figure 1 for any images: the paper's comparison, with a record of what made it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fer_models.analysis import Analyzer
+from fer_models.checkpoints import CheckpointError
+from fer_models.faces import detect_faces, face_of_crop
+from fer_models.figures import FIGURE1_NETWORKS, FigureRow, draw_figure1
+from fer_models.report import face_report
+
+
+@dataclass(frozen=True)
+class Figure1:
+    """The drawn figure and the JSON object that says how it was made."""
+
+    figure: Figure
+    record: dict
+
+
+def make_figure1(analyzer: Analyzer, images: Sequence[tuple[str, np.ndarray]]) -> Figure1:
+    """Draw Figure 1: one row an image, columns original, ResNet-50, MFN, DDAMFN.
+
+    Args:
+        analyzer: whose networks are those of the columns.
+        images: (name of the row, (H,W,3) RGB uint8). The largest face is taken; an image without
+            one is taken for a face crop, and the record says so.
+
+    Raises:
+        ValueError: if there is no image.
+    """
+    if not images:
+        raise ValueError("Figure 1 needs at least one image.")
+    rows, faces = [], []
+    for name, image in images:
+        face = next(iter(detect_faces(image)), None) or face_of_crop(image)
+        result = analyzer.analyze_faces(image, [face], networks=FIGURE1_NETWORKS).faces[0]
+        rows.append(FigureRow(name, result.crop, result.networks))
+        faces.append({"name": name, **face_report(result)})
+    return Figure1(draw_figure1(rows), {"rows": faces, **_provenance(analyzer)})
+
+
+def _provenance(analyzer: Analyzer) -> dict:
+    weights = {}
+    for name in FIGURE1_NETWORKS:
+        try:
+            weights[name] = {"sha256": analyzer.checkpoint(name).card.sha256}
+        except CheckpointError as error:
+            weights[name] = {"unavailable": str(error)}
+    return {
+        "weights": weights,
+        "layer": "the trunk's output, 7x7",
+        "method": "grad-cam",
+        "target": "each network's own answer",
+        "scale": "cut off below 0, each map divided by its own maximum",
+    }

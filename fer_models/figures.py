@@ -1,0 +1,230 @@
+"""Results drawn: overlays as RGB arrays, and matplotlib Figures to download.
+
+Attributions arrive signed and unscaled; here, and only here, they are cut off below zero and scaled.
+Every drawing function takes or states its scale.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from PIL import Image
+
+from fer_models.analysis import DISPLAY_NAMES, NetworkResult
+from fer_models.explain.attention import Attention
+
+# One meaning, one colour. Heat is a perceptually uniform map that colour-blind people can read.
+HEAT_COLORMAP = "inferno"
+NETWORK_COLORS = {"ddamfn": "#0072B2", "mfn": "#D55E00", "resnet50": "#009E73"}
+HEAD_COLORS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442")
+
+FIGURE1_NETWORKS = ("resnet50", "mfn", "ddamfn")  # the paper's order of columns
+FIGURE1_MAX_ROWS = 24
+
+
+def heat_colors(values: np.ndarray) -> np.ndarray:
+    """(H,W) in 0..1 -> (H,W,3) uint8."""
+    return matplotlib.colormaps[HEAT_COLORMAP](np.clip(values, 0, 1), bytes=True)[..., :3]
+
+
+def scale_heatmap(attribution: np.ndarray, maximum: float | None = None) -> np.ndarray:
+    """Signed attribution (7,7) -> heatmap (7,7) in 0..1: cut off below zero, over the maximum.
+
+    Args:
+        maximum: the value drawn as 1, for a scale that several maps share; its own if None.
+    """
+    positive = np.maximum(attribution, 0)
+    maximum = float(positive.max()) if maximum is None else maximum
+    return positive / maximum if maximum > 0 else np.zeros_like(positive)
+
+
+def enlarge_map(values: np.ndarray, size: int, *, cells: bool = False) -> np.ndarray:
+    """(7,7) -> (size,size), smoothly or, with `cells`, as the squares that were computed."""
+    resampling = Image.Resampling.NEAREST if cells else Image.Resampling.BICUBIC
+    image = Image.fromarray(np.asarray(values, dtype=np.float32), mode="F")
+    return np.asarray(image.resize((size, size), resampling))
+
+
+def overlay_heatmap(
+    crop: np.ndarray,
+    attribution: np.ndarray,
+    *,
+    strength: float = 0.5,
+    maximum: float | None = None,
+    cells: bool = False,
+) -> np.ndarray:
+    """A face under its heatmap.
+
+    Args:
+        crop: (S,S,3) RGB uint8.
+        attribution: (7,7) signed.
+        strength: 0 shows the face alone, 1 the heatmap alone.
+        maximum: see `scale_heatmap`.
+        cells: draw the 7x7 squares instead of interpolating.
+
+    Returns:
+        (S,S,3) RGB uint8.
+    """
+    heat = enlarge_map(scale_heatmap(attribution, maximum), crop.shape[0], cells=cells)
+    blended = (1 - strength) * crop + strength * heat_colors(heat)
+    return np.rint(blended).astype(np.uint8)
+
+
+def draw_map(values: np.ndarray, size: int, maximum: float | None = None) -> np.ndarray:
+    """A map (7,7) of non-negative values as its cells in colour: (size,size,3) uint8."""
+    return heat_colors(enlarge_map(scale_heatmap(values, maximum), size, cells=True))
+
+
+def draw_winners(attention: Attention, crop: np.ndarray, strength: float = 0.6) -> np.ndarray:
+    """Which head won at each cell, in the heads' colours over the face: (S,S,3) uint8."""
+    size = crop.shape[0]
+    palette = np.array([_rgb(color) for color in HEAD_COLORS])
+    winner = np.asarray(
+        Image.fromarray(attention.winner.astype(np.uint8)).resize(
+            (size, size), Image.Resampling.NEAREST
+        )
+    )
+    return np.rint((1 - strength) * crop + strength * palette[winner]).astype(np.uint8)
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    return tuple(round(255 * c) for c in matplotlib.colors.to_rgb(color))
+
+
+def draw_faces(image: np.ndarray, boxes: Sequence[tuple], chosen: int = 0) -> np.ndarray:
+    """The image with a box around every face, the chosen one's thick: (H,W,3) uint8."""
+    drawn = image.copy()
+    height, width = image.shape[:2]
+    for index, box in enumerate(boxes):
+        thickness = max(2, round(max(height, width) / (160 if index == chosen else 400)))
+        color = _rgb(HEAD_COLORS[1]) if index == chosen else (255, 255, 255)
+        left, top, right, bottom = (round(v) for v in box)
+        left, right = np.clip([left, right], 0, width - 1)
+        top, bottom = np.clip([top, bottom], 0, height - 1)
+        drawn[top : top + thickness, left : right + 1] = color
+        drawn[max(bottom - thickness + 1, 0) : bottom + 1, left : right + 1] = color
+        drawn[top : bottom + 1, left : left + thickness] = color
+        drawn[top : bottom + 1, max(right - thickness + 1, 0) : right + 1] = color
+    return drawn
+
+
+@dataclass(frozen=True)
+class FigureRow:
+    """A row of Figure 1: its name, the aligned crop, and the networks' results (none: no face)."""
+
+    name: str
+    crop: np.ndarray
+    networks: dict[str, NetworkResult]
+
+
+def draw_figure1(rows: Sequence[FigureRow], strength: float = 0.5) -> Figure:
+    """The paper's Figure 1 for any faces: original, ResNet-50, MFN, DDAMFN.
+
+    Each heatmap is scaled by its own maximum, as Grad-CAM figures are; the legend says so.
+    """
+    columns = 1 + len(FIGURE1_NETWORKS)
+    cell = 1.7  # inches
+    figure = Figure(figsize=(cell * columns + 1.6, cell * 1.17 * len(rows) + 1.25), dpi=150)
+    top = 1 - 0.45 / figure.get_figheight()
+    bottom = 0.8 / figure.get_figheight()
+    left = 1.2 / figure.get_figwidth()
+    grid = figure.subplots(
+        len(rows),
+        columns,
+        squeeze=False,
+        gridspec_kw={
+            "top": top, "bottom": bottom, "left": left, "right": 0.98, "wspace": 0.06, "hspace": 0.2
+        },
+    )
+    for row, axes in zip(rows, grid, strict=True):
+        for axis in axes:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+        axes[0].imshow(row.crop)
+        axes[0].set_ylabel(row.name, rotation=0, ha="right", va="center", fontsize=10)
+        for name, axis in zip(FIGURE1_NETWORKS, axes[1:], strict=True):
+            _draw_figure1_cell(axis, row, name, strength)
+    titles = ["original", *(DISPLAY_NAMES[name] for name in FIGURE1_NETWORKS)]
+    for title, axis in zip(titles, grid[0], strict=True):
+        axis.set_title(title, fontsize=11, fontweight="bold")
+    _draw_legend(figure, left)
+    return figure
+
+
+def _draw_figure1_cell(axis, row: FigureRow, name: str, strength: float) -> None:
+    result = row.networks.get(name)
+    if result is None:
+        axis.text(0.5, 0.5, "not available", ha="center", transform=axis.transAxes, fontsize=8)
+        return
+    axis.imshow(overlay_heatmap(row.crop, result.gradcam.values, strength=strength))
+    text = f"{result.expression} {result.probability:.2f}"
+    axis.set_xlabel(text + (" (unsure)" if result.unsure else ""), fontsize=8.5, labelpad=2)
+
+
+def _draw_legend(figure: Figure, left: float) -> None:
+    height = figure.get_figheight()
+    axis = figure.add_axes((left, 0.42 / height, 0.98 - left, 0.09 / height))
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, 1), HEAT_COLORMAP), cax=axis, orientation="horizontal"
+    )
+    bar.set_ticks([0, 0.5, 1])
+    bar.ax.tick_params(labelsize=8)
+    figure.text(
+        left,
+        0.06 / height,
+        "Grad-CAM of each network's own answer, cut off below 0, each map divided by its own "
+        "maximum:\nbright regions raised that answer most. It is no proof of what the network uses.",
+        fontsize=7,
+        va="bottom",
+    )
+
+
+def draw_analysis(result, strength: float = 0.5) -> Figure:
+    """One face's whole analysis as a figure: crop, heatmaps, probabilities."""
+    names = list(result.networks)
+    figure = Figure(figsize=(2.6 * (len(names) + 1), 4.6), dpi=150, layout="constrained")
+    grid = figure.subplots(2, len(names) + 1, squeeze=False, gridspec_kw={"height_ratios": [3, 2]})
+    grid[0, 0].imshow(result.crop)
+    grid[0, 0].set_title("aligned face", fontsize=10)
+    grid[1, 0].axis("off")
+    for index, name in enumerate(names, start=1):
+        answer = result.networks[name]
+        grid[0, index].imshow(
+            overlay_heatmap(result.crop, answer.gradcam.values, strength=strength)
+        )
+        title = f"{DISPLAY_NAMES.get(name, name)}: {answer.expression} {answer.probability:.2f}"
+        grid[0, index].set_title(title, fontsize=9, color=NETWORK_COLORS.get(name, "black"))
+        grid[0, index].set_xlabel(f"{answer.gradcam.method} for {answer.gradcam.target}", fontsize=7)
+        expressions = list(answer.probabilities)
+        bars = grid[1, index]
+        bars.barh(expressions, list(answer.probabilities.values()), color=NETWORK_COLORS.get(name))
+        bars.set_xlim(0, 1)
+        bars.invert_yaxis()
+        bars.tick_params(labelsize=7)
+        bars.spines[["top", "right"]].set_visible(False)
+    for axis in grid[0]:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    return figure
+
+
+def save_figure(figure: Figure, file: Path) -> None:
+    """Write a figure as PNG or PDF, by the file's ending.
+
+    Raises:
+        ValueError: if the ending is another.
+    """
+    if file.suffix.lower() not in {".png", ".pdf"}:
+        raise ValueError(f"{file.name}: figures are written as .png or .pdf.")
+    figure.savefig(file)
+
+
+def head_legend(count: int) -> ListedColormap:
+    """The heads' colours as a categorical colour map."""
+    return ListedColormap(HEAD_COLORS[:count])

@@ -1,0 +1,81 @@
+"""Reading a picture from a file, whatever its format, safely and upright."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 50_000_000
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used; the message says why and what to do."""
+
+
+def load_image(file: str | Path, max_side_px: int | None = None) -> np.ndarray:
+    """A picture as (H,W,3) RGB uint8, turned as its EXIF orientation says.
+
+    Of an animation the first frame is taken; transparency is laid on white; 16 bits become 8.
+
+    Args:
+        max_side_px: a larger picture is reduced to this longer side.
+
+    Raises:
+        ImageError: if the file is missing, no picture, damaged, or too large to open safely.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise ImageError(f"{file.name}: no such file.")
+    if file.stat().st_size > MAX_BYTES:
+        raise ImageError(f"{file.name}: larger than {MAX_BYTES // 10**6} MB; use a smaller one.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise ImageError(_too_large(file)) from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        raise ImageError(
+            f"{file.name}: not a picture that can be read; use JPEG, PNG, WebP, GIF, BMP or TIFF."
+        ) from None
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ImageError(_too_large(file, image.size))
+        try:
+            if max_side_px is not None:
+                image.draft("RGB", (max_side_px, max_side_px))  # JPEG only: decodes fewer pixels
+            upright = ImageOps.exif_transpose(image)
+            rgb = to_rgb(upright)
+        except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+            raise ImageError(
+                f"{file.name}: the picture is damaged ({error}); save or download it anew."
+            ) from None
+    if max_side_px is not None and max(rgb.size) > max_side_px:
+        rgb.thumbnail((max_side_px, max_side_px), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.asarray(rgb)
+
+
+def _too_large(file: Path, size: tuple[int, int] | None = None) -> str:
+    has = f" has {size[0]}x{size[1]} pixels, which" if size else ""
+    return (
+        f"{file.name}:{has} is over {MAX_PIXELS // 10**6} megapixels; reduce the picture and "
+        "try again."
+    )
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode to RGB."""
+    if image.mode.startswith("I") or image.mode == "F":  # 16-bit and wider grey
+        values = np.asarray(image).astype(np.float64)
+        # A 16-bit file uses its full range; a float one is taken to reach from 0 to its maximum.
+        full = 65535.0 if image.mode.startswith("I") and values.max() > 255 else values.max()
+        scaled = np.clip(values / max(full, 1e-9) * 255, 0, 255).astype(np.uint8)
+        return Image.fromarray(scaled).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,122 @@
+"""python -m training.evaluate: a checkpoint's accuracy on a labelled split."""
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from fer_models.calibration import Calibration
+from fer_models.checkpoints import find_checkpoint, load_network, save_card
+from fer_models.preprocessing import Preprocessing
+from training.datasets import load_faces
+from training.datasets.face_set import FaceSet
+from training.metrics import Metrics, measure
+
+
+def head_logits(network: nn.Module, features: Tensor, map_size: int = 7) -> Tensor:
+    """Logits of a trunk's features, stretched to the 7x7 that the heads are made for."""
+    return network.head(stretch(features, map_size))
+
+
+def stretch(features: Tensor, map_size: int = 7) -> Tensor:
+    """(N,C,h,w) -> (N,C,7,7): small training images give small maps, heads expect 7x7."""
+    if features.shape[-1] == map_size:
+        return features
+    return F.interpolate(features, (map_size, map_size), mode="bilinear", align_corners=False)
+
+
+@torch.inference_mode()
+def predict_logits(
+    network: nn.Module,
+    faces: FaceSet,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    flip: bool = False,
+    batch_size: int = 128,
+) -> Tensor:
+    """Logits (N,K) on the CPU, in float32; with `flip`, the mean of each face and its mirror."""
+    network.eval()
+    batches = []
+    for start in tqdm(range(0, len(faces), batch_size), desc="evaluate", leave=False):
+        crops = torch.from_numpy(faces.crops[start : start + batch_size]).to(device)
+        images = preprocessing.enlarge(crops).contiguous(memory_format=torch.channels_last)
+        logits = head_logits(network, network.trunk(images))
+        if flip:
+            logits = (logits + head_logits(network, network.trunk(images.flip(3)))) / 2
+        batches.append(logits.float().cpu())
+    return torch.cat(batches)
+
+
+def measure_both(
+    logits: Tensor, faces: FaceSet, calibration: Calibration
+) -> dict[str, Metrics]:
+    """Metrics of the plain softmax ("uncorrected") and of the page's probabilities ("corrected")."""
+    plain = Calibration.none(len(faces.expressions))
+    return {
+        name: measure(chosen.probabilities(logits).numpy(), faces.labels, faces.expressions)
+        for name, chosen in (("uncorrected", plain), ("corrected", calibration))
+    }
+
+
+def describe(metrics: Metrics, expressions: tuple[str, ...]) -> str:
+    lines = [
+        f"n {metrics.n}",
+        f"accuracy {metrics.accuracy:.4f}",
+        f"balanced accuracy {metrics.balanced_accuracy:.4f}"
+        f" (seven basic expressions {metrics.balanced_accuracy_basic:.4f})",
+        f"expected calibration error {metrics.expected_calibration_error:.4f}",
+        "recall " + ", ".join(f"{name} {value:.3f}" for name, value in metrics.recall.items()),
+        "confusion (rows: label, columns: prediction)",
+    ]
+    width = max(len(name) for name in expressions)
+    for name, row in zip(expressions, metrics.confusion, strict=True):
+        lines.append(f"  {name:>{width}} " + " ".join(f"{count:5d}" for count in row))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", required=True, help="a shipped name or a .safetensors file")
+    parser.add_argument("--data", required=True, help="KIND:PATH, for example ferplus:../fer2013")
+    parser.add_argument("--split", default="PublicTest")
+    parser.add_argument("--flip", action="store_true", help="average each face with its mirror")
+    parser.add_argument("--json", type=Path, help="write the numbers there too")
+    parser.add_argument(
+        "--write-card", action="store_true", help="record the numbers in the checkpoint's card"
+    )
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        checkpoint = load_network(arguments.checkpoint)
+        card = checkpoint.card
+        faces = load_faces(arguments.data, arguments.split, card.preprocessing).labelled()
+    except ValueError as error:
+        parser.exit(2, f"{error}\n")
+    if faces.expressions != card.labels:
+        parser.exit(
+            2,
+            f"{arguments.checkpoint} answers {', '.join(card.labels)}, but {arguments.data} is "
+            f"labelled {', '.join(faces.expressions)}.\n",
+        )
+    network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
+    logits = predict_logits(network, faces, card.preprocessing, device, arguments.flip)
+    results = measure_both(logits, faces, card.calibration)
+    for name, metrics in results.items():
+        print(f"--- {name}\n{describe(metrics, faces.expressions)}")
+    numbers = {name: asdict(metrics) for name, metrics in results.items()}
+    key = arguments.split + (" with flip" if arguments.flip else "")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({key: numbers}, indent=2) + "\n")
+    if arguments.write_card:
+        metrics = {**card.metrics, key: {"data": arguments.data.partition(":")[0], **numbers}}
+        file = find_checkpoint(arguments.checkpoint).with_suffix(".json")
+        save_card(replace(card, metrics=metrics), file)
+
+
+if __name__ == "__main__":
+    main()

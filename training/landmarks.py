@@ -1,0 +1,82 @@
+"""FER2013's landmarks, found once and kept as one small file.
+
+`python -m training.landmarks --data PATH` finds them (it needs facenet-pytorch) and writes
+`landmarks_fer2013.npz` beside this file: the numbers alone, so that a machine that trains aligns
+faces without a detector. An image is known by a hash of its pixels, whatever its name.
+"""
+
+import argparse
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from fer_models import faces
+
+logger = logging.getLogger(__name__)
+
+CACHE_FILE = Path(__file__).with_name("landmarks_fer2013.npz")
+SIDE_PX = 48
+# A landmark is stored in a byte: a quarter of a pixel, from 8 pixels outside the image.
+STEPS_PER_PX = 4
+OUTSIDE_PX = 8
+
+
+def pixel_hash(image: np.ndarray) -> int:
+    """64 bits that stand for a grey image (48,48) uint8."""
+    return int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest(), "little")
+
+
+def pack_landmarks(landmarks: np.ndarray) -> np.ndarray:
+    """(N,5,2) pixels -> (N,5,2) uint8."""
+    return np.clip(np.rint((landmarks + OUTSIDE_PX) * STEPS_PER_PX), 0, 255).astype(np.uint8)
+
+
+def unpack_landmarks(packed: np.ndarray) -> np.ndarray:
+    """(N,5,2) uint8 -> (N,5,2) pixels."""
+    return packed / STEPS_PER_PX - OUTSIDE_PX
+
+
+def find_landmarks(images: np.ndarray) -> np.ndarray:
+    """Landmarks (N,5,2) in pixels of grey face crops (N,48,48); the usual ones where none are."""
+    found, scores = faces.find_crop_landmarks(np.repeat(images[..., None], 3, axis=-1))
+    framed = faces.FACE_CROP_LANDMARKS * SIDE_PX - 0.5
+    return np.where((scores >= faces.MIN_LANDMARK_SCORE)[:, None, None], found, framed)
+
+
+def load_landmarks(images: np.ndarray, cache_file: Path = CACHE_FILE) -> np.ndarray:
+    """Landmarks (N,5,2) in pixels of grey images (N,48,48): from the cache, else found now."""
+    known = {}
+    if cache_file.is_file():
+        with np.load(cache_file) as cache:
+            known = dict(zip(cache["hashes"].tolist(), cache["landmarks"], strict=True))
+    hashes = [pixel_hash(image) for image in images]
+    unknown = [index for index, key in enumerate(hashes) if key not in known]
+    landmarks = np.zeros((len(images), 5, 2))
+    if unknown:
+        logger.info("finding landmarks in %d images that %s lacks", len(unknown), cache_file.name)
+        landmarks[unknown] = unpack_landmarks(pack_landmarks(find_landmarks(images[unknown])))
+    for index, key in enumerate(hashes):
+        if key in known:
+            landmarks[index] = unpack_landmarks(known[key])
+    return landmarks
+
+
+def main() -> None:
+    from training.datasets.fer2013 import SPLITS, read_records
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="the folder of FER2013, in any of its forms")
+    parser.add_argument("--out", type=Path, default=CACHE_FILE)
+    arguments = parser.parse_args()
+    images = np.concatenate([read_records(arguments.data, split).images for split in SPLITS])
+    all_hashes = np.array([pixel_hash(image) for image in images], dtype=np.uint64)
+    hashes, first = np.unique(all_hashes, return_index=True)
+    landmarks = pack_landmarks(find_landmarks(images[first]))
+    np.savez_compressed(arguments.out, hashes=hashes, landmarks=landmarks)
+    print(f"{len(images)} images, {len(hashes)} different ones -> {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""A recipe: everything that decides a training run, read from a flat TOML file."""
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+from fer_models.networks import NETWORKS
+from fer_models.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run. A TOML file lists what differs from these defaults.
+
+    The run is a row of phases: `sizes`, `epochs` and `stem_strides` have one entry a phase. A phase
+    at a small size costs little; the last one decides the checkpoint's input size.
+    """
+
+    network: str = "ddamfn"
+    num_heads: int = 2  # DDAMFN only
+    init: str = ""  # a checkpoint (name or file) whose fitting weights the network starts from
+
+    # Phases
+    sizes: list[int] = field(default_factory=lambda: [112])
+    epochs: list[float] = field(default_factory=lambda: [40.0])
+    stem_strides: list[int] = field(default_factory=lambda: [1])  # ResNet-50 only
+
+    # Optimisation
+    batch_size: int = 128
+    optimizer: str = "sgd"  # sgd | adam
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "one-cycle"  # one-cycle | cosine
+    warmup: float = 0.15  # share of the steps
+    clip_norm: float = 5.0
+    ema_decay: float = 0.998
+    attention_loss_weight: float = 0.1
+    label_smoothing: float = 0.0
+    seed: int = 0
+
+    # Data
+    fer2013_weight: float = 0.0  # share of FER2013's own label in FER+'s soft labels
+    balance: float = 0.0  # faces are drawn with probability ~ 1 / prior**balance
+    grey: bool = True
+    detail_px: int = 48
+    mean: float = 0.52  # of FER+'s grey aligned training crops
+    std: float = 0.25
+
+    # Augmentation
+    flip: float = 0.5
+    rotation_deg: float = 15.0
+    scale: float = 0.15
+    shift: float = 0.06
+    brightness: float = 0.15
+    contrast: float = 0.3
+    erasing: float = 0.4
+
+    def __post_init__(self):
+        if self.network not in NETWORKS:
+            raise ValueError(f"network is {self.network!r}; use one of {', '.join(NETWORKS)}.")
+        if not len(self.sizes) == len(self.epochs) == len(self.stem_strides):
+            raise ValueError("sizes, epochs and stem_strides need one entry for each phase.")
+        choices = {"optimizer": ("sgd", "adam"), "schedule": ("one-cycle", "cosine")}
+        for key, allowed in choices.items():
+            if getattr(self, key) not in allowed:
+                raise ValueError(f"{key} is {getattr(self, key)!r}; use {' or '.join(allowed)}.")
+
+    @property
+    def network_arguments(self) -> dict:
+        """What `NETWORKS[network]` takes besides `num_classes`."""
+        return {"num_heads": self.num_heads} if self.network == "ddamfn" else {}
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return Preprocessing(
+            size=self.sizes[-1],
+            mean=(self.mean,) * 3,
+            std=(self.std,) * 3,
+            grey=self.grey,
+            detail_px=self.detail_px or None,
+        )
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def load_recipe(file: Path, overrides: list[str] = ()) -> Recipe:
+    """The recipe in a TOML file, with "key=value" overrides (values in TOML's syntax).
+
+    Raises:
+        ValueError: if a key is unknown, or a value has the wrong type.
+    """
+    try:
+        values = tomllib.loads(Path(file).read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{file}: no such recipe; see training/recipes/.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{file}: not valid TOML ({error}).") from error
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise ValueError(f"--set {override}: write it as key=value.")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = value.strip()  # a bare word is a string
+    known = {f.name: f.type for f in fields(Recipe)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"{file}: unknown keys {', '.join(unknown)}; known: {', '.join(known)}.")
+    default = Recipe()
+    for key, value in values.items():
+        wanted = type(getattr(default, key))
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            values[key] = float(value)
+        elif not isinstance(value, wanted):
+            raise ValueError(f"{file}: {key} is {value!r}, expected {wanted.__name__}.")
+    return replace(default, **values)
