@@ -63,7 +63,9 @@ def figure1(arguments: argparse.Namespace) -> None:
 def checkpoints(arguments: argparse.Namespace) -> None:
     for name in shipped_checkpoints():
         card = load_card(name)
-        print(f"{name}: {card.network}, {len(card.labels)} expressions, {card.parameters:,} parameters")
+        print(
+            f"{name}: {card.network}, {len(card.labels)} expressions, {card.parameters:,} parameters"
+        )
         for split, metrics in card.metrics.items():
             corrected = metrics["corrected"]
             print(
@@ -85,7 +87,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--target", metavar="EXPRESSION", help=f"one of {', '.join(EXPRESSIONS)}")
     command.add_argument("--method", default="grad-cam", choices=METHODS)
-    command.add_argument("--face-crop", action="store_true", help="the image is a face crop already")
+    command.add_argument(
+        "--face-crop", action="store_true", help="the image is a face crop already"
+    )
     command.set_defaults(run=analyze)
 
     command = commands.add_parser("figure1", help="the paper's Figure 1 for any images")

@@ -170,9 +170,13 @@ def explain_crops(
         logits = network.head(features)
         probabilities = card.calibration.probabilities(logits).numpy()  # (N, K)
     answers = probabilities.argmax(axis=1)
-    explained = [int(a) for a in answers] if target is None else [_position(card, target)] * len(crops)
+    explained = (
+        [int(a) for a in answers] if target is None else [_position(card, target)] * len(crops)
+    )
     attributions = attribute(network.head, features, [Target(e) for e in explained], method)
-    attention = attend(network.head, features) if has_attention(network.head) else [None] * len(crops)
+    attention = (
+        attend(network.head, features) if has_attention(network.head) else [None] * len(crops)
+    )
     seconds = (time.perf_counter() - began) / len(crops)
     return [
         NetworkResult(
@@ -196,9 +200,7 @@ def describe_agreement(networks: dict[str, NetworkResult]) -> str:
     """One plain sentence: whether the networks agree, on what, and how sure each is."""
     if not networks:
         return "No network could be run."
-    answers = {
-        DISPLAY_NAMES.get(name, name): result for name, result in networks.items()
-    }
+    answers = {DISPLAY_NAMES.get(name, name): result for name, result in networks.items()}
     said = {result.expression for result in answers.values()}
     if len(said) == 1:
         numbers = ", ".join(f"{result.probability:.2f}" for result in answers.values())
@@ -212,5 +214,7 @@ def describe_agreement(networks: dict[str, NetworkResult]) -> str:
     unsure = [name for name, result in answers.items() if result.unsure]
     if unsure:
         all_of_them = len(unsure) == len(answers) and len(answers) > 1
-        sentence += " " + ("None of them is sure." if all_of_them else f"Unsure: {', '.join(unsure)}.")
+        sentence += " " + (
+            "None of them is sure." if all_of_them else f"Unsure: {', '.join(unsure)}."
+        )
     return sentence

@@ -188,6 +188,7 @@ def write_atomically(file: Path, write) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
+        temporary.chmod(0o644)
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)

@@ -115,7 +115,7 @@ def find_crop_landmarks(crops: np.ndarray, batch_size: int = 512) -> tuple[np.nd
     height, width = crops.shape[1:3]
     landmarks, scores = [], []
     for start in range(0, len(crops), batch_size):
-        images = torch.from_numpy(crops[start : start + batch_size]).movedim(-1, 1).float()
+        images = torch.tensor(crops[start : start + batch_size]).movedim(-1, 1).float()
         images = F.interpolate(images, (ONET_SIDE_PX, ONET_SIDE_PX), mode="area")
         with torch.inference_mode():
             _, points, scores_both = onet((images - 127.5) / 128)  # points: (N, 5 x then 5 y)
@@ -155,9 +155,7 @@ def similarity_transform(source: np.ndarray, destination: np.ndarray) -> np.ndar
     return np.column_stack([linear, destination_mean - linear @ source_mean])
 
 
-def align_face(
-    image: np.ndarray, landmarks: np.ndarray, size: int = CROP_SIZE_PX
-) -> np.ndarray:
+def align_face(image: np.ndarray, landmarks: np.ndarray, size: int = CROP_SIZE_PX) -> np.ndarray:
     """Rotate, scale and cut a face so that its landmarks lie on the template.
 
     What lies outside the image repeats its border. Large faces are reduced with anti-aliasing.

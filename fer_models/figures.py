@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -129,16 +129,21 @@ def draw_figure1(rows: Sequence[FigureRow], strength: float = 0.5) -> Figure:
     """
     columns = 1 + len(FIGURE1_NETWORKS)
     cell = 1.7  # inches
-    figure = Figure(figsize=(cell * columns + 1.6, cell * 1.17 * len(rows) + 1.25), dpi=150)
+    figure = Figure(figsize=(cell * columns + 1.6, cell * 1.17 * len(rows) + 1.45), dpi=150)
     top = 1 - 0.45 / figure.get_figheight()
-    bottom = 0.8 / figure.get_figheight()
+    bottom = 1.0 / figure.get_figheight()
     left = 1.2 / figure.get_figwidth()
     grid = figure.subplots(
         len(rows),
         columns,
         squeeze=False,
         gridspec_kw={
-            "top": top, "bottom": bottom, "left": left, "right": 0.98, "wspace": 0.06, "hspace": 0.2
+            "top": top,
+            "bottom": bottom,
+            "left": left,
+            "right": 0.98,
+            "wspace": 0.06,
+            "hspace": 0.2,
         },
     )
     for row, axes in zip(rows, grid, strict=True):
@@ -169,7 +174,7 @@ def _draw_figure1_cell(axis, row: FigureRow, name: str, strength: float) -> None
 
 def _draw_legend(figure: Figure, left: float) -> None:
     height = figure.get_figheight()
-    axis = figure.add_axes((left, 0.42 / height, 0.98 - left, 0.09 / height))
+    axis = figure.add_axes((left, 0.62 / height, 0.98 - left, 0.09 / height))
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, 1), HEAT_COLORMAP), cax=axis, orientation="horizontal"
     )
@@ -177,10 +182,10 @@ def _draw_legend(figure: Figure, left: float) -> None:
     bar.ax.tick_params(labelsize=8)
     figure.text(
         left,
-        0.06 / height,
+        0.07 / height,
         "Grad-CAM of each network's own answer, cut off below 0, each map divided by its own "
         "maximum:\nbright regions raised that answer most. It is no proof of what the network uses.",
-        fontsize=7,
+        fontsize=7.5,
         va="bottom",
     )
 
@@ -200,7 +205,9 @@ def draw_analysis(result, strength: float = 0.5) -> Figure:
         )
         title = f"{DISPLAY_NAMES.get(name, name)}: {answer.expression} {answer.probability:.2f}"
         grid[0, index].set_title(title, fontsize=9, color=NETWORK_COLORS.get(name, "black"))
-        grid[0, index].set_xlabel(f"{answer.gradcam.method} for {answer.gradcam.target}", fontsize=7)
+        grid[0, index].set_xlabel(
+            f"{answer.gradcam.method} for {answer.gradcam.target}", fontsize=7
+        )
         expressions = list(answer.probabilities)
         bars = grid[1, index]
         bars.barh(expressions, list(answer.probabilities.values()), color=NETWORK_COLORS.get(name))
@@ -223,8 +230,3 @@ def save_figure(figure: Figure, file: Path) -> None:
     if file.suffix.lower() not in {".png", ".pdf"}:
         raise ValueError(f"{file.name}: figures are written as .png or .pdf.")
     figure.savefig(file)
-
-
-def head_legend(count: int) -> ListedColormap:
-    """The heads' colours as a categorical colour map."""
-    return ListedColormap(HEAD_COLORS[:count])

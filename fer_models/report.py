@@ -9,7 +9,7 @@ DIGITS = 6
 
 
 def _rounded(values: np.ndarray) -> list:
-    return np.round(np.asarray(values, dtype=np.float64), DIGITS).tolist()
+    return (np.round(np.asarray(values, dtype=np.float64), DIGITS) + 0.0).tolist()  # no "-0.0"
 
 
 def attention_report(attention: Attention) -> dict:

@@ -73,7 +73,7 @@ def attribute(
         sum(target(row) for target, row in zip(targets, logits, strict=True)).backward()
         activations = cam.activations_and_grads.activations[0].numpy()
         gradients = cam.activations_and_grads.gradients[0].numpy()
-        values = cam.get_cam_image(leaf, layer, list(targets), activations, gradients)
+        values = cam.get_cam_image(leaf, layer, list(targets), activations, gradients, False)
     finally:
         cam.activations_and_grads.release()
     return np.asarray(values, dtype=np.float32)

@@ -1,0 +1,32 @@
+"""python app.py: the page in a browser, and the entry of a Hugging Face Space."""
+
+import argparse
+
+from fer_models.ui import CSS_FILE
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", help="address to listen on; this machine alone by default")
+    parser.add_argument("--port", type=int, help="7860 or the next free one by default")
+    parser.add_argument(
+        "--share", action="store_true", help="a public link through gradio's server"
+    )
+    arguments = parser.parse_args()
+
+    from fer_models.ui.page import build_page, page_theme
+
+    build_page().queue(max_size=64).launch(
+        server_name=arguments.host,
+        server_port=arguments.port,
+        share=arguments.share,
+        max_file_size="50mb",
+        run_history=False,
+        footer_links=["api", "settings"],
+        theme=page_theme(),
+        css_paths=CSS_FILE,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The Figure 1 tab: any faces in the paper's comparison, to look at and to download."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+
+from fer_models.analysis import Analyzer
+from fer_models.expressions import EXPRESSIONS
+from fer_models.figure1 import make_figure1
+from fer_models.figures import FIGURE1_MAX_ROWS, save_figure
+from fer_models.ui import html
+from fer_models.ui.picture import ImageError, read_picture
+
+
+def row_name(file: Path) -> str:
+    """The expression that a file's name begins with ("happiness_2.jpg"), else the name itself."""
+    stem = file.stem
+    return next((e for e in EXPRESSIONS if stem.lower().startswith(e)), stem[:18])
+
+
+def build_figure(analyzer: Analyzer, files: list[str] | None, progress) -> tuple:
+    """Figure 1 of uploaded files: notice, PNG path, PDF path, JSON path (None where unmade)."""
+    if not files:
+        return html.notice("Drop up to 24 pictures, one face each."), None, None, None
+    problems, images = [], []
+    for file in files[:FIGURE1_MAX_ROWS]:
+        try:
+            images.append((row_name(Path(file)), read_picture(file)))
+        except ImageError as error:
+            problems.append(str(error))
+    if len(files) > FIGURE1_MAX_ROWS:
+        problems.append(f"Only the first {FIGURE1_MAX_ROWS} pictures are drawn.")
+    if not images:
+        return html.notice(" ".join(problems), "problem"), None, None, None
+    progress(0.2, desc="Looking at the faces")
+    made = make_figure1(analyzer, images)
+    folder = Path(tempfile.mkdtemp(prefix="fer_", dir=gr.utils.get_upload_folder()))
+    paths = [folder / "figure1.png", folder / "figure1.pdf", folder / "figure1.json"]
+    progress(0.7, desc="Drawing")
+    save_figure(made.figure, paths[0])
+    save_figure(made.figure, paths[1])
+    paths[2].write_text(json.dumps(made.record, indent=2) + "\n")
+    framed = [row["name"] for row in made.record["rows"] if row["source"] != "detected"]
+    if framed:
+        problems.append(f"No face was found in {', '.join(framed)}: taken for face crops.")
+    text = html.notice(" ".join(problems) or "Done.", "problem" if problems else "agree")
+    return text, *(str(path) for path in paths)
+
+
+def build_figure1_tab(analyzer: Analyzer) -> None:
+    """Lay out and wire the tab, inside a `gr.Tab`."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=1, min_width=280):
+            files = gr.File(
+                label="Pictures, one row each",
+                file_count="multiple",
+                file_types=["image"],
+                allow_reordering=True,
+                height=220,
+                elem_id="figure1-files",
+            )
+            gr.Markdown(
+                "The rows are your pictures, named by the expression their file name begins with "
+                "(`happiness_1.jpg`). The columns are the paper's: original, ResNet-50, MFN, DDAMFN."
+            )
+            button = gr.Button("Draw Figure 1", variant="primary", elem_id="figure1-draw")
+        with gr.Column(scale=3, min_width=320):
+            line = gr.HTML(html.notice("Drop up to 24 pictures, one face each."))
+            picture = gr.Image(
+                label="Figure 1",
+                type="filepath",
+                interactive=False,
+                buttons=["fullscreen"],
+                alt_text="Faces and three networks' heatmaps in a grid",
+                elem_id="figure1-image",
+            )
+            with gr.Row():
+                png = gr.DownloadButton("Download PNG", visible=False, size="sm")
+                pdf = gr.DownloadButton("Download PDF", visible=False, size="sm")
+                record = gr.DownloadButton("Download JSON", visible=False, size="sm")
+
+    def draw(paths, progress=gr.Progress()):  # noqa: B008 - gradio's way to ask for it
+        text, *made = build_figure(analyzer, paths, progress)
+        buttons = [gr.update(value=path, visible=path is not None) for path in made]
+        return [text, made[0], *buttons]
+
+    button.click(draw, files, [line, picture, png, pdf, record], api_visibility="private")

@@ -1,0 +1,47 @@
+"""The page: title, tabs, and the words that every page of this kind owes its readers."""
+
+import gradio as gr
+
+from fer_models.analysis import Analyzer
+from fer_models.ui.compare import build_compare_tab
+from fer_models.ui.figure1 import build_figure1_tab
+
+TITLE = "What does a facial-expression network look at?"
+INTRODUCTION = (
+    f"# {TITLE}\n"
+    "One face, three networks: what each answers, and which regions its answer rests on."
+)
+RESPONSIBLE_USE = (
+    "**Before you believe it.** These networks name the expression that people would give a picture "
+    "of a face. A posed face is not a feeling, and no picture shows what somebody feels. Inferring "
+    "emotions of people at work or at school is prohibited in the European Union except for medical "
+    "or safety reasons (AI Act, Art. 5(1)(f)) and regulated in other places. The networks learned "
+    "from small grey web images and err more often on rare expressions and on people unlike those "
+    "in them. Pictures are analysed on this server, not stored, and deleted within the hour."
+)
+KEEP_UPLOADS_S = 3600
+
+
+def page_theme() -> gr.themes.Base:
+    """Gradio's soft theme in the system's own typeface: nothing is fetched from elsewhere."""
+    return gr.themes.Soft(
+        primary_hue="blue",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+
+
+def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
+    """The page; no weights are loaded before the first picture."""
+    analyzer = analyzer or Analyzer()
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, delete_cache=(600, KEEP_UPLOADS_S), fill_width=True
+    ) as page:
+        gr.Markdown(INTRODUCTION)
+        with gr.Tab("Compare"):
+            build_compare_tab(analyzer)
+        with gr.Tab("Figure 1"):
+            build_figure1_tab(analyzer)
+        gr.Markdown(RESPONSIBLE_USE)
+    return page

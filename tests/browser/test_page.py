@@ -1,0 +1,110 @@
+"""The real page in Chromium, as a visitor uses it."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from tests.conftest import EXAMPLE
+
+NETWORKS = ("ddamfn", "mfn", "resnet50")
+
+
+def upload(tab, file) -> None:
+    tab.set_input_files("#picture input[type=file]", str(file))
+
+
+def wait_for_results(tab) -> None:
+    for name in NETWORKS:
+        tab.wait_for_selector(f"#card-{name} img", timeout=60_000)
+
+
+def test_the_example_gives_three_predictions_and_three_heatmaps(tab, screenshot):
+    upload(tab, EXAMPLE)
+    wait_for_results(tab)
+    for name in NETWORKS:
+        card = tab.locator(f"#card-{name}")
+        assert card.locator("img").count() == 1
+        assert card.locator(".fer-answer strong").inner_text() == "happiness"
+        assert card.locator(".fer-bar").count() == 8
+        width = card.locator("img").evaluate("image => image.naturalWidth")
+        assert width == 336
+    tab.wait_for_selector("#attention img")
+    assert tab.locator("#attention img").count() == 4
+    assert "happiness" in tab.locator("#agreement").inner_text()
+    screenshot("compare")
+
+
+def test_one_click_on_the_example_is_enough(tab):
+    tab.locator("#examples img, #examples button").first.click()
+    wait_for_results(tab)
+
+
+def test_another_target_and_strength_change_the_pictures(tab):
+    upload(tab, EXAMPLE)
+    wait_for_results(tab)
+    tab.wait_for_selector("text=Download JSON")
+    image = tab.locator("#card-mfn img")
+    before = image.get_attribute("src")
+    tab.locator("#target input").click()
+    tab.get_by_role("option", name="surprise").click()
+    tab.wait_for_selector("#card-resnet50 .fer-caption:has-text('surprise')")
+    after = image.get_attribute("src")
+    assert after != before
+    tab.get_by_label("Show the 7x7 cells that were computed").check()
+    tab.wait_for_function(
+        "before => document.querySelector('#card-mfn img').src !== before", arg=after
+    )
+
+
+def test_the_analysis_can_be_downloaded(tab):
+    upload(tab, EXAMPLE)
+    wait_for_results(tab)
+    with tab.expect_download(timeout=60_000) as download:
+        tab.get_by_text("Download JSON").first.click()
+    faces = json.loads(download.value.path().read_text())["faces"]
+    assert set(faces[0]["networks"]) == set(NETWORKS)
+
+
+@pytest.mark.parametrize("kind", ["text.jpg", "grey.png"])
+def test_bad_pictures_get_a_message_and_the_page_goes_on(tab, tmp_path, kind):
+    file = tmp_path / kind
+    if kind == "text.jpg":
+        file.write_text("no picture")
+    else:
+        Image.new("RGB", (200, 200), "grey").save(file)
+    upload(tab, file)
+    tab.wait_for_selector("#agreement .fer-problem", timeout=30_000)
+    tab.get_by_label("Remove Image").or_(tab.get_by_label("Clear")).first.click()
+    tab.wait_for_selector("#agreement .fer-info")
+    upload(tab, EXAMPLE)
+    wait_for_results(tab)
+
+
+def test_figure1_is_drawn_from_dropped_files(tab, screenshot):
+    tab.get_by_role("tab", name="Figure 1").click()
+    tab.set_input_files("#figure1-files input[type=file]", [str(EXAMPLE)])
+    tab.wait_for_selector("#figure1-files >> text=eileen_collins")
+    tab.click("#figure1-draw")
+    tab.wait_for_selector("#figure1-image img", timeout=90_000)
+    tab.wait_for_selector("text=Download PDF")
+    screenshot("figure1")
+
+
+def test_on_a_phone_the_columns_stack(tab, screenshot):
+    tab.set_viewport_size({"width": 390, "height": 844})
+    upload(tab, EXAMPLE)
+    wait_for_results(tab)
+    tops = [tab.locator(f"#card-{name}").bounding_box()["y"] for name in NETWORKS]
+    assert tops[0] < tops[1] < tops[2]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    screenshot("compare-phone")
+
+
+def test_a_client_can_call_analyze(page_url):
+    from gradio_client import Client, handle_file
+
+    result = Client(page_url, verbose=False).predict(
+        handle_file(str(EXAMPLE)), "its own answer", False, api_name="/analyze"
+    )
+    assert result["faces"][0]["networks"]["ddamfn"]["expression"] == "happiness"

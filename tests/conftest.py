@@ -1,0 +1,56 @@
+"""Fixtures: the example photograph, and folders beside the repository that may be absent."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_models.analysis import Analyzer
+from fer_models.faces import align_face, detect_faces
+from fer_models.images import load_image
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "assets" / "examples" / "eileen_collins.jpg"
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+def _folder_or_skip(folder: Path, content: str) -> Path:
+    if not folder.is_dir():
+        pytest.skip(f"{content} not found: no folder {'/'.join(folder.parts[-3:])}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    return _folder_or_skip(SHARED, "the material shared beside the repository is")
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    """Random weights in the authors' two file forms, and what their own module answers."""
+    return _folder_or_skip(SHARED / "golden", "golden files are")
+
+
+@pytest.fixture(scope="session")
+def fer2013_folder() -> Path:
+    """FER2013 with the FER+ votes, as Parquet."""
+    return _folder_or_skip(SHARED / "data" / "fer2013", "FER2013 is")
+
+
+@pytest.fixture(scope="session")
+def photograph() -> np.ndarray:
+    """The public-domain portrait (512,512,3) of Eileen Collins, smiling."""
+    image = load_image(EXAMPLE)
+    image.setflags(write=False)
+    return image
+
+
+@pytest.fixture(scope="session")
+def photograph_crop(photograph) -> np.ndarray:
+    """Her face, aligned (112,112,3)."""
+    return align_face(photograph, detect_faces(photograph)[0].landmarks)
+
+
+@pytest.fixture(scope="session")
+def analyzer() -> Analyzer:
+    """The page's three networks with the shipped weights, loaded once for all tests."""
+    return Analyzer()

@@ -1,0 +1,126 @@
+"""The whole pipeline on the example photograph, with the shipped weights."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from fer_models import checkpoints
+from fer_models.analysis import PAGE_NETWORKS, Analyzer, GradCam, NetworkResult, describe_agreement
+from fer_models.report import analysis_report
+from tests.explain.test_cam import hooks_in
+
+
+@pytest.fixture(scope="module")
+def analysis(analyzer, photograph):
+    return analyzer.analyze(photograph)
+
+
+def test_all_three_networks_call_the_smiling_portrait_happy(analysis):
+    networks = analysis.faces[0].networks
+    assert list(networks) == list(PAGE_NETWORKS)
+    assert {name: r.expression for name, r in networks.items()} == dict.fromkeys(
+        PAGE_NETWORKS, "happiness"
+    )
+
+
+def test_each_result_is_complete(analysis):
+    for name, result in analysis.faces[0].networks.items():
+        assert abs(sum(result.probabilities.values()) - 1) < 1e-5
+        assert result.gradcam.values.shape == (7, 7)
+        assert result.gradcam.max > 0
+        assert (result.attention is not None) == (name == "ddamfn")
+        assert result.seconds > 0
+
+
+def test_one_target_for_all_networks_explains_that_expression(analyzer, photograph, analysis):
+    other = analyzer.analyze(photograph, target="Sad")
+    for name, result in other.faces[0].networks.items():
+        own = analysis.faces[0].networks[name]
+        assert result.gradcam.target == "sadness"
+        assert result.probabilities == pytest.approx(own.probabilities, abs=1e-5)
+        assert not np.allclose(result.gradcam.values, own.gradcam.values)
+
+
+def test_a_face_crop_is_taken_whole(analyzer, photograph_crop):
+    result = analyzer.analyze(photograph_crop, face_crop=True).faces[0]
+    assert result.face.source in {"face-crop", "framed"}
+    assert result.face.box_xyxy == (0, 0, 112, 112)
+
+
+def test_a_picture_without_a_face_gives_no_faces(analyzer):
+    assert analyzer.analyze(np.full((100, 100, 3), 127, np.uint8)).faces == []
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((5, 5, 3)), np.zeros((5, 5), np.uint8), np.zeros((0, 5, 3), np.uint8)]
+)
+def test_what_is_no_rgb_image_is_refused(analyzer, image):
+    with pytest.raises(ValueError, match="RGB uint8"):
+        analyzer.analyze(image)
+
+
+def test_two_threads_get_what_one_after_the_other_gets(analyzer, photograph):
+    targets = ["happiness", "anger"] * 3
+    alone = [report(analyzer, photograph, t) for t in targets]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda t: report(analyzer, photograph, t), targets))
+    assert together == alone
+    for name in PAGE_NETWORKS:
+        assert hooks_in(analyzer.checkpoint(name).network) == 0
+
+
+def report(analyzer, image, target):
+    made = analysis_report(analyzer.analyze(image, target=target))
+    for result in made["faces"][0]["networks"].values():
+        del result["seconds"]
+    return json.dumps(made)
+
+
+def test_no_hook_is_left_after_an_error(analyzer, photograph):
+    with pytest.raises(ValueError, match="method"):
+        analyzer.analyze(photograph, method="unknown")
+    for name in PAGE_NETWORKS:
+        assert hooks_in(analyzer.checkpoint(name).network) == 0
+
+
+def test_a_network_is_loaded_once_and_only_when_asked_for(photograph, monkeypatch):
+    loaded = []
+    real = checkpoints.load_network
+    monkeypatch.setattr(
+        "fer_models.analysis.load_network", lambda name: loaded.append(name) or real(name)
+    )
+    fresh = Analyzer(["mfn"])
+    assert loaded == []
+    fresh.analyze(photograph)
+    fresh.analyze(photograph)
+    assert loaded == ["mfn"]
+
+
+def test_a_missing_network_is_named_and_the_others_answer(photograph):
+    analysis = Analyzer(["mfn", "no-such-weights"]).analyze(photograph)
+    assert list(analysis.faces[0].networks) == ["mfn"]
+    assert "no-such-weights" in analysis.unavailable["no-such-weights"]
+
+
+def answer(expression: str, probability: float) -> NetworkResult:
+    rest = 1 - probability
+    probabilities = {expression: probability, "other": rest}
+    return NetworkResult(
+        expression, probabilities, GradCam(expression, np.zeros((7, 7))), None, 0.1
+    )
+
+
+def test_agreement_is_said_in_one_sentence():
+    same = {"ddamfn": answer("happiness", 0.97), "mfn": answer("happiness", 0.95)}
+    assert describe_agreement(same) == "Both say happiness (0.97, 0.95)."
+    three = {**same, "resnet50": answer("happiness", 0.91)}
+    assert describe_agreement(three) == "All three say happiness (0.97, 0.95, 0.91)."
+
+
+def test_disagreement_and_doubt_are_said():
+    mixed = {"ddamfn": answer("fear", 0.55), "mfn": answer("surprise", 0.9)}
+    sentence = describe_agreement(mixed)
+    assert sentence.startswith("The networks disagree: DDAMFN fear (0.55), MFN surprise (0.90).")
+    assert sentence.endswith("Unsure: DDAMFN.")

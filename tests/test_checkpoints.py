@@ -1,0 +1,147 @@
+"""Cards recounted, and every way a checkpoint can be wrong, refused by name."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fer_models import checkpoints
+from fer_models.calibration import Calibration
+from fer_models.checkpoints import (
+    CheckpointError,
+    count_multiply_adds,
+    count_parameters,
+    load_card,
+    load_network,
+    save_checkpoint,
+    sha256_of,
+    shipped_checkpoints,
+)
+from fer_models.expressions import EXPRESSIONS
+from fer_models.networks import NETWORKS
+from fer_models.preprocessing import Preprocessing
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    torch.manual_seed(0)
+    network = NETWORKS["mfn"](num_classes=8)
+    save_checkpoint(
+        network,
+        folder,
+        name="toy",
+        network="mfn",
+        arguments={},
+        labels=EXPRESSIONS,
+        preprocessing=Preprocessing(),
+        calibration=Calibration.none(8),
+    )
+    return folder / "toy.safetensors", network
+
+
+def test_a_saved_network_answers_as_before_to_half_precision(saved):
+    file, network = saved
+    images = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(1))
+    loaded = load_network(file).network
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images), network.eval()(images), atol=1e-2, rtol=1e-2)
+    assert not any(p.requires_grad for p in loaded.parameters())
+
+
+def copy_of(saved, folder):
+    file = folder / "toy.safetensors"
+    file.write_bytes(saved[0].read_bytes())
+    file.with_suffix(".json").write_bytes(saved[0].with_suffix(".json").read_bytes())
+    return file
+
+
+def rewrite_card(file, **changes):
+    card = json.loads(file.with_suffix(".json").read_text())
+    file.with_suffix(".json").write_text(json.dumps({**card, **changes}))
+
+
+def test_changed_weights_are_refused_by_their_sha256(saved, tmp_path):
+    file = copy_of(saved, tmp_path)
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="sha256"):
+        load_network(file)
+
+
+def test_a_missing_tensor_is_named(saved, tmp_path):
+    file = copy_of(saved, tmp_path)
+    state = load_file(file)
+    del state["head.fc.bias"]
+    save_file(state, file)
+    rewrite_card(file, sha256=sha256_of(file))
+    with pytest.raises(CheckpointError, match=r"head\.fc\.bias"):
+        load_network(file)
+
+
+def test_a_file_that_is_no_safetensors_is_refused(saved, tmp_path):
+    file = copy_of(saved, tmp_path)
+    file.write_bytes(b"not tensors")
+    rewrite_card(file, sha256=sha256_of(file))
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        load_network(file)
+
+
+def test_a_broken_or_missing_card_is_named(saved, tmp_path):
+    file = copy_of(saved, tmp_path)
+    file.with_suffix(".json").write_text("{")
+    with pytest.raises(CheckpointError, match="not a valid card"):
+        load_card(file)
+    file.with_suffix(".json").unlink()
+    with pytest.raises(CheckpointError, match="card is missing"):
+        load_card(file)
+
+
+def test_an_unknown_name_lists_what_there_is():
+    with pytest.raises(CheckpointError, match="Shipped"):
+        load_network("nobody")
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    file = tmp_path / "card.json"
+    file.write_text("old")
+
+    def fail(path):
+        path.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        checkpoints.write_atomically(file, fail)
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_all_three_page_networks_are_shipped():
+    assert {"ddamfn", "mfn", "resnet50"} <= set(shipped_checkpoints())
+
+
+@pytest.mark.parametrize("name", shipped_checkpoints())
+def test_a_shipped_card_is_what_recounting_gives(name):
+    card = load_card(name)
+    network = load_network(name).network
+    assert card.parameters == count_parameters(network)
+    assert card.multiply_adds == count_multiply_adds(network, card.preprocessing.size)
+    assert card.labels == EXPRESSIONS[: len(card.labels)]
+    assert abs(sum(card.calibration.prior) - 1) < 1e-4
+    assert checkpoints.find_checkpoint(name).stat().st_size < 50_000_000
+    for metrics in card.metrics.values():
+        for kind in ("corrected", "uncorrected"):
+            confusion = torch.tensor(metrics[kind]["confusion"])
+            assert int(confusion.sum()) == metrics[kind]["n"]
+            accuracy = float(confusion.diagonal().sum() / confusion.sum())
+            assert abs(accuracy - metrics[kind]["accuracy"]) < 1e-6
+
+
+def test_shipped_weights_are_finite_and_half_precision():
+    for name in shipped_checkpoints():
+        state = load_file(checkpoints.find_checkpoint(name))
+        for key, tensor in state.items():
+            assert torch.isfinite(tensor.float()).all(), key
+            assert tensor.ndim < 2 or tensor.dtype == torch.float16, key

@@ -1,0 +1,84 @@
+"""python -m fer_models, run as a user runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "assets" / "examples" / "eileen_collins.jpg"
+
+
+def run(*arguments, cwd=ROOT):
+    command = [sys.executable, "-m", "fer_models", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def test_analyze_writes_the_documented_json_and_a_figure(tmp_path):
+    out, figure = tmp_path / "out.json", tmp_path / "out.png"
+    done = run("analyze", EXAMPLE, "--json", out, "--figure", figure, "--target", "happiness")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("face 1: ")
+    face = json.loads(out.read_text())["faces"][0]
+    assert len(face["box_xyxy"]) == 4 and face["score"] > 0.9
+    assert list(face["networks"]) == ["ddamfn", "mfn", "resnet50"]
+    ddamfn = face["networks"]["ddamfn"]
+    assert set(ddamfn) == {"expression", "probabilities", "gradcam", "attention", "seconds"}
+    assert abs(sum(ddamfn["probabilities"].values()) - 1) < 1e-3
+    assert ddamfn["gradcam"]["target"] == "happiness"
+    values = ddamfn["gradcam"]["values"]
+    assert len(values) == 7 and max(map(max, values)) == pytest.approx(
+        ddamfn["gradcam"]["max"], abs=1e-5
+    )
+    attention = ddamfn["attention"]
+    assert set(attention) == {"heads", "fused", "winner", "pairwise_mse"}
+    assert len(attention["heads"]) == 2
+    assert {k: len(v) for k, v in attention["heads"][0].items()} == {
+        "row": 7,
+        "column": 7,
+        "map": 7,
+    }
+    assert face["networks"]["mfn"]["attention"] is None
+    assert Image.open(figure).width > 500
+
+
+def test_a_picture_without_a_face_is_no_error(tmp_path):
+    Image.new("RGB", (80, 80), "grey").save(tmp_path / "grey.png")
+    done = run("analyze", tmp_path / "grey.png", "--networks", "mfn")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["faces"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["analyze", "no-such.jpg"], "no such file"),
+        (["analyze", EXAMPLE, "--target", "boredom"], "is no expression"),
+        (["analyze", EXAMPLE, "--networks", "nobody"], "No checkpoint 'nobody'"),
+        (["figure1", EXAMPLE, "--out", "figure.txt"], ".png or .pdf"),
+    ],
+)
+def test_unusable_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_figure1_writes_the_figure_and_its_record(tmp_path):
+    done = run("figure1", f"happiness={EXAMPLE}", "--out", tmp_path / "f.pdf")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
+    assert json.loads((tmp_path / "f.json").read_text())["rows"][0]["name"] == "happiness"
+
+
+def test_the_library_imports_neither_gradio_nor_the_heavy_packages_before_use():
+    code = (
+        "import sys, fer_models.analysis, fer_models.figures, fer_models.__main__; "
+        "print([m for m in ('gradio', 'facenet_pytorch', 'pytorch_grad_cam') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

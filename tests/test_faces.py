@@ -1,0 +1,121 @@
+"""Detection on a real photograph, and the alignment's geometry against hand-made pictures."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_models.faces import (
+    TEMPLATE,
+    align_face,
+    detect_faces,
+    face_of_crop,
+    find_crop_landmarks,
+    similarity_transform,
+)
+
+
+def dots(points: np.ndarray, side: int, radius: int = 3) -> np.ndarray:
+    """White dots on black at (x, y) points."""
+    y, x = np.mgrid[:side, :side]
+    image = np.zeros((side, side), np.uint8)
+    for px, py in points:
+        image[(x - px) ** 2 + (y - py) ** 2 <= radius**2] = 255
+    return np.repeat(image[..., None], 3, axis=-1)
+
+
+def test_similarity_recovers_a_known_rotation_scale_and_shift():
+    angle = np.deg2rad(30)
+    linear = 2.5 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = TEMPLATE @ linear.T + [7, -3]
+    found = similarity_transform(TEMPLATE, moved)
+    np.testing.assert_allclose(found, np.column_stack([linear, [7, -3]]), atol=1e-9)
+
+
+@pytest.mark.parametrize(("angle_deg", "scale"), [(0, 1), (25, 0.6), (-40, 1.7), (10, 4.0)])
+def test_alignment_brings_landmarks_onto_the_template(angle_deg, scale):
+    angle = np.deg2rad(angle_deg)
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    centre = TEMPLATE.mean(axis=0)
+    landmarks = (TEMPLATE - centre) @ linear.T + 300
+    crop = align_face(dots(landmarks, 600, radius=round(3 * scale) + 1), landmarks)
+    assert crop.shape == (112, 112, 3) and crop.dtype == np.uint8
+    for x, y in TEMPLATE:
+        window = crop[round(y) - 8 : round(y) + 9, round(x) - 8 : round(x) + 9, 0].astype(float)
+        offsets = np.mgrid[-8:9, -8:9]
+        found_y, found_x = (offsets * window).sum(axis=(1, 2)) / window.sum()
+        assert abs(found_x + round(x) - x) < 0.6 and abs(found_y + round(y) - y) < 0.6
+
+
+def test_outside_the_image_its_border_is_repeated():
+    image = np.full((60, 60, 3), 77, np.uint8)
+    crop = align_face(image, TEMPLATE - [60, 0])
+    assert (crop == 77).all()
+
+
+def test_landmarks_that_give_no_alignment_are_refused():
+    image = np.zeros((50, 50, 3), np.uint8)
+    with pytest.raises(ValueError, match="landmarks"):
+        align_face(image, np.ones((5, 2)))
+    with pytest.raises(ValueError, match="landmarks"):
+        align_face(image, TEMPLATE + 10_000)
+
+
+def test_the_example_photograph_has_one_sure_face(photograph):
+    faces = detect_faces(photograph)
+    assert len(faces) == 1
+    assert faces[0].score > 0.99
+    left_eye, right_eye, nose, left_mouth, right_mouth = faces[0].landmarks
+    assert left_eye[0] < nose[0] < right_eye[0]
+    assert left_eye[1] < nose[1] < left_mouth[1]
+    left, top, right, bottom = faces[0].box_xyxy
+    assert 160 < left < right < 290 and 40 < top < bottom < 190
+
+
+def test_a_large_photograph_gives_the_same_face_in_its_own_pixels(photograph):
+    small = detect_faces(photograph)[0]
+    large_image = np.asarray(Image.fromarray(photograph).resize((2048, 2048)))
+    large = detect_faces(large_image)[0]
+    np.testing.assert_allclose(np.array(large.box_xyxy) / 4, small.box_xyxy, atol=6)
+    np.testing.assert_allclose(large.landmarks / 4, small.landmarks, atol=3)
+
+
+def test_the_largest_face_comes_first(photograph):
+    half = np.asarray(Image.fromarray(photograph).resize((256, 256)))
+    canvas = np.full((512, 768, 3), 128, np.uint8)
+    canvas[:256, :256] = half
+    canvas[:, 256:] = photograph
+    faces = detect_faces(canvas)
+    assert len(faces) == 2
+    assert faces[0].side_px > faces[1].side_px and faces[0].box_xyxy[0] > 256
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (12, 300, 3), (200, 200, 3)])
+def test_no_face_gives_an_empty_list(shape):
+    assert detect_faces(np.full(shape, 90, np.uint8)) == []
+
+
+def test_a_face_crop_gives_the_landmarks_that_detection_gives(photograph):
+    face = detect_faces(photograph)[0]
+    left, top, right, bottom = (round(v) for v in face.box_xyxy)
+    side = max(right - left, bottom - top)
+    left, top = (left + right - side) // 2, (top + bottom - side) // 2
+    crop = photograph[top : top + side, left : left + side]
+    found = face_of_crop(crop)
+    assert found.source == "face-crop"
+    np.testing.assert_allclose(found.landmarks + [left, top], face.landmarks, atol=0.05 * side)
+
+
+def test_a_crop_without_a_face_is_framed_as_usual():
+    face = face_of_crop(np.full((48, 48, 3), 128, np.uint8))
+    assert face.source == "framed"
+    assert align_face(np.full((48, 48, 3), 128, np.uint8), face.landmarks).shape == (112, 112, 3)
+
+
+def test_landmarks_of_real_fer2013_crops_are_where_the_data_readme_says(fer2013_folder):
+    from training.datasets.fer2013 import read_records
+
+    images = read_records(str(fer2013_folder), "PublicTest").images[:200]
+    landmarks, scores = find_crop_landmarks(np.repeat(images[..., None], 3, axis=-1))
+    assert (scores >= 0.7).mean() > 0.9
+    expected = [[15.3, 19.0], [33.4, 18.6], [24.4, 29.4], [16.9, 38.3], [32.1, 38.1]]
+    np.testing.assert_allclose(np.median(landmarks, axis=0) + 0.5, expected, atol=1.2)
