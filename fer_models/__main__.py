@@ -64,7 +64,8 @@ def checkpoints(arguments: argparse.Namespace) -> None:
     for name in shipped_checkpoints():
         card = load_card(name)
         print(
-            f"{name}: {card.network}, {len(card.labels)} expressions, {card.parameters:,} parameters"
+            f"{name}: {card.network}, {len(card.labels)} expressions, "
+            f"{card.parameters:,} parameters"
         )
         for split, metrics in card.metrics.items():
             corrected = metrics["corrected"]

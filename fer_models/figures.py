@@ -1,7 +1,7 @@
 """Results drawn: overlays as RGB arrays, and matplotlib Figures to download.
 
-Attributions arrive signed and unscaled; here, and only here, they are cut off below zero and scaled.
-Every drawing function takes or states its scale.
+Attributions arrive signed and unscaled; here, and only here, they are cut off below zero and
+scaled. Every drawing function takes or states its scale.
 """
 
 from collections.abc import Sequence
@@ -184,7 +184,7 @@ def _draw_legend(figure: Figure, left: float) -> None:
         left,
         0.07 / height,
         "Grad-CAM of each network's own answer, cut off below 0, each map divided by its own "
-        "maximum:\nbright regions raised that answer most. It is no proof of what the network uses.",
+        "maximum:\nbright regions raised that answer most. It proves nothing about the person.",
         fontsize=7.5,
         va="bottom",
     )

@@ -66,8 +66,8 @@ def find_faces(file: str | None, face_crop: bool = False) -> tuple[Picture | Non
     if not faces:
         height, width = image.shape[:2]
         text = (
-            f"No face was found in this picture ({width}x{height} pixels). Try one in which the face "
-            "is larger, upright and lit; or, if the picture is a cut-out face already, tick "
+            f"No face was found in this picture ({width}x{height} pixels). Try one in which the "
+            "face is larger, upright and lit; or, if the picture is a cut-out face already, tick "
             "“the picture is a face crop already”."
         )
         return Picture(image, []), html.notice(text, "problem")

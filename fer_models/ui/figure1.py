@@ -63,7 +63,8 @@ def build_figure1_tab(analyzer: Analyzer) -> None:
             )
             gr.Markdown(
                 "The rows are your pictures, named by the expression their file name begins with "
-                "(`happiness_1.jpg`). The columns are the paper's: original, ResNet-50, MFN, DDAMFN."
+                "(`happiness_1.jpg`). The columns are the paper's: original, ResNet-50, MFN, "
+                "DDAMFN."
             )
             button = gr.Button("Draw Figure 1", variant="primary", elem_id="figure1-draw")
         with gr.Column(scale=3, min_width=320):
