@@ -122,8 +122,9 @@ def find_checkpoint(name_or_file: str | Path) -> Path:
     if file.suffix in {".safetensors", ".json"} and file.with_suffix(".safetensors").is_file():
         return file.with_suffix(".safetensors")
     raise CheckpointError(
-        f"No checkpoint {str(name_or_file)!r}. "
-        f"Shipped: {', '.join(shipped_checkpoints()) or 'none'}. Or give the path of a .safetensors file with its .json card beside it."
+        f"No checkpoint {str(name_or_file)!r}. Shipped: "
+        f"{', '.join(shipped_checkpoints()) or 'none'}. "
+        "Or give the path of a .safetensors file with its .json card beside it."
     )
 
 

@@ -82,8 +82,8 @@ def heat_legend() -> str:
         f'title="{HEAT_COLORMAP}"></span><span>each map\'s own maximum</span></div>'
         "<p>Bright: the network's answer for the named expression rests most on these regions, as "
         "Grad-CAM estimates it. Dark: they add nothing to it, or speak against it. Each network "
-        "has 7x7 cells to look with; the smooth edges between them are drawn, not measured. A heatmap "
-        "is a hint about one network and proves nothing about the person.</p></div>"
+        "has 7x7 cells to look with; the smooth edges between them are drawn, not measured. A "
+        "heatmap is a hint about one network and proves nothing about the person.</p></div>"
     )
 
 

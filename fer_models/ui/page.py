@@ -14,10 +14,11 @@ INTRODUCTION = (
 RESPONSIBLE_USE = (
     "**Before you believe it.** These networks name the expression that people would give a "
     "picture of a face. A posed face is not a feeling, and no picture shows what somebody feels. "
-    "Inferring emotions of people at work or at school is prohibited in the European Union except for "
-    "medical or safety reasons (AI Act, Art. 5(1)(f)) and regulated in other places. The networks learned "
-    "from small grey web images and err more often on rare expressions and on people unlike those "
-    "in them. Pictures are analysed on this server, not stored, and deleted within the hour."
+    "Inferring emotions of people at work or at school is prohibited in the European Union except "
+    "for medical or safety reasons (AI Act, Art. 5(1)(f)) and regulated in other places. The "
+    "networks learned from small grey web images and err more often on rare expressions and on "
+    "people unlike those in them. Pictures are analysed on this server, not kept, and deleted "
+    "within two hours."
 )
 KEEP_UPLOADS_S = 3600
 
