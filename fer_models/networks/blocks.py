@@ -12,7 +12,12 @@ class ConvBNPReLU(nn.Sequential):
     """Convolution without bias, batch normalisation, PReLU with one weight per channel."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        groups: int = 1,
     ):
         super().__init__()
         self.conv = nn.Conv2d(
@@ -109,12 +114,13 @@ class GDConvClassifier(nn.Module):
 
     Source: MobileFaceNets, section 3.1: a learned weight for every cell takes the place of global
     average pooling. It starts as that average, so that an untrained head is not blind to any cell.
+    Without classes there is no fully connected layer: the pooled features (N,C) come out.
     """
 
     def __init__(self, channels: int, num_classes: int, map_size: int = 7):
         super().__init__()
         self.gdconv = ConvBN(channels, channels, map_size, groups=channels)
-        self.fc = nn.Linear(channels, num_classes)
+        self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
         nn.init.constant_(self.gdconv.conv.weight, 1 / map_size**2)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Source: arXiv 1512.03385, as torchvision builds it. For 112x112 crops the stem's convolution has
 stride 1 instead of 2, so that the last map is 7x7 like the other networks': no heatmap looks
 coarser only because its map is smaller. The SPResNet paper's form for 44x44 crops has a max pool
-of stride 1 as well: maps of 44, 22, 11 and 6. A stride is no parameter, so the weights fit any form.
+of stride 1 as well: maps of 44, 22, 11 and 6. A stride is no parameter: the weights fit any form.
 """
 
 from collections import OrderedDict

@@ -6,12 +6,29 @@
 from collections.abc import Callable
 
 from fer_models.preprocessing import Preprocessing
+from training.datasets.affectnet import load_affectnet7, load_affectnet8
 from training.datasets.face_set import FaceSet
 from training.datasets.fer2013 import load_fer2013, load_ferplus
+from training.datasets.folder import load_folder
+from training.datasets.rafdb import load_rafdb
 
 KINDS: dict[str, Callable[[str, str, Preprocessing], FaceSet]] = {
-    "ferplus": load_ferplus,
+    "affectnet7": load_affectnet7,
+    "affectnet8": load_affectnet8,
     "fer2013": load_fer2013,
+    "ferplus": load_ferplus,
+    "folder": load_folder,
+    "rafdb": load_rafdb,
+}
+# The splits for training, validation and the last measurement, by the data set's own names. RAF-DB
+# and AffectNet have two, so what is chosen on the second is measured on it too, as in the papers.
+SPLITS: dict[str, tuple[str, str, str]] = {
+    "affectnet7": ("train", "val", "val"),
+    "affectnet8": ("train", "val", "val"),
+    "fer2013": ("Training", "PublicTest", "PrivateTest"),
+    "ferplus": ("Training", "PublicTest", "PrivateTest"),
+    "folder": ("train", "val", "test"),
+    "rafdb": ("train", "test", "test"),
 }
 
 

@@ -1,0 +1,129 @@
+"""From image files, one labelled face each, to aligned crops and a FaceSet."""
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from fer_models import faces
+from fer_models.preprocessing import Preprocessing
+from training.datasets.face_set import FaceSet
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 64
+SEARCHED_SIDE_PX = faces.ONET_SIDE_PX
+# Given landmarks may lie outside their image by this share of its side, as those of a cut-off face.
+MARGIN = 0.25
+
+
+def read_image(file: Path) -> np.ndarray:
+    """(H,W,3) RGB uint8.
+
+    Raises:
+        ValueError: if the file is no whole image.
+    """
+    try:
+        with Image.open(file) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file}: not a readable image ({error}); fetch it anew.") from error
+
+
+def require_files(files: Sequence[Path], named_in: Path, layout: str) -> None:
+    """Check that all files are there, before any of them is read.
+
+    Raises:
+        ValueError: naming the first that is missing, how many are, and the expected layout.
+    """
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise ValueError(
+            f"{missing[0]}: missing, though {named_in} names it ({len(missing)} of {len(files)} "
+            f"files are missing). Expected {layout}. Unpack the images anew."
+        )
+
+
+def find_landmarks(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Landmarks (5,2) of each face crop (H,W,3), in its pixels; the usual ones where none are."""
+    small = np.stack([_resize(image, SEARCHED_SIDE_PX) for image in images])
+    found, scores = faces.find_crop_landmarks(small)
+    framed = faces.FACE_CROP_LANDMARKS * SEARCHED_SIDE_PX - 0.5
+    found = np.where((scores >= faces.MIN_LANDMARK_SCORE)[:, None, None], found, framed)
+    return [
+        (points + 0.5) * [image.shape[1], image.shape[0]] / SEARCHED_SIDE_PX - 0.5
+        for image, points in zip(images, found, strict=True)
+    ]
+
+
+def _resize(image: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))
+
+
+def _frame(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The landmarks that a face crop usually has, for each image."""
+    return [faces.FACE_CROP_LANDMARKS * [image.shape[1], image.shape[0]] - 0.5 for image in images]
+
+
+def align_files(
+    files: Sequence[Path],
+    preprocessing: Preprocessing,
+    landmarks: Sequence[np.ndarray] | None = None,
+) -> np.ndarray:
+    """The files' faces as the networks see them: (N,D,D) or (N,D,D,3) uint8.
+
+    Args:
+        landmarks: five points (5,2) for each file, in its pixels. Without them the images must be
+            face crops: points are found in them, or the usual framing is assumed where the
+            detector is not installed.
+
+    Raises:
+        ValueError: if a file is no image, or its landmarks do not lie on it.
+    """
+    find = find_landmarks
+    if landmarks is None and importlib.util.find_spec("facenet_pytorch") is None:
+        logger.warning(
+            "facenet_pytorch is not installed: %d face crops are aligned by the usual framing, "
+            "not by their own landmarks. Install it to train on the crops that the page makes.",
+            len(files),
+        )
+        find = _frame
+    crops = []
+    for start in tqdm(range(0, len(files), BATCH_SIZE), desc="aligning", leave=False):
+        batch = slice(start, start + BATCH_SIZE)
+        images = [read_image(file) for file in files[batch]]
+        points = find(images) if landmarks is None else landmarks[batch]
+        for file, image, five in zip(files[batch], images, points, strict=True):
+            if landmarks is not None:
+                _require_on_image(five, image, file)
+            crops.append(preprocessing.reduce(_align(image, five, file)))
+    return np.stack(crops)
+
+
+def _require_on_image(landmarks: np.ndarray, image: np.ndarray, file: Path) -> None:
+    share = landmarks / [image.shape[1], image.shape[0]]
+    if share.min() < -MARGIN or share.max() > 1 + MARGIN:
+        raise ValueError(
+            f"{file}: its landmarks do not lie on the image of {image.shape[1]}x{image.shape[0]} "
+            "pixels; image and annotation belong to different copies. Unpack both anew."
+        )
+
+
+def _align(image: np.ndarray, landmarks: np.ndarray, file: Path) -> np.ndarray:
+    try:
+        return faces.align_face(image, landmarks)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def hard_labelled(
+    crops: np.ndarray, labels: Sequence[str], expressions: tuple[str, ...], names: Sequence[str]
+) -> FaceSet:
+    """A FaceSet of crops with one expression each, by name."""
+    indices = np.array([expressions.index(label) for label in labels], dtype=np.int64)
+    targets = np.eye(len(expressions), dtype=np.float32)[indices]
+    return FaceSet(crops, targets, indices, expressions, tuple(names))
