@@ -1,4 +1,4 @@
-"""The command line: python -m fer_models analyze | figure1 | checkpoints."""
+"""The command line: python -m fer_models analyze | figure1 | checkpoints | import-official."""
 
 import argparse
 import json
@@ -6,10 +6,17 @@ import sys
 from pathlib import Path
 
 from fer_models.analysis import PAGE_NETWORKS, Analyzer, describe_agreement
-from fer_models.checkpoints import load_card, shipped_checkpoints
+from fer_models.checkpoints import (
+    DOWNLOADED_FOLDER,
+    SHIPPED_FOLDER,
+    Card,
+    load_card,
+    shipped_checkpoints,
+)
 from fer_models.explain.cam import METHODS
 from fer_models.expressions import EXPRESSIONS, canonical_expression
 from fer_models.images import load_image
+from fer_models.official import BASE_URL, PUBLISHED, download_official, import_official
 
 
 def _networks(text: str) -> tuple[str, ...]:
@@ -61,18 +68,34 @@ def figure1(arguments: argparse.Namespace) -> None:
 
 
 def checkpoints(arguments: argparse.Namespace) -> None:
-    for name in shipped_checkpoints():
-        card = load_card(name)
+    if arguments.download:
+        card = download_official(arguments.download, DOWNLOADED_FOLDER)
+        print(f"{card.name} is in {DOWNLOADED_FOLDER}. {card.licence}")
+        return
+    for folder in (SHIPPED_FOLDER, DOWNLOADED_FOLDER):
+        for name in shipped_checkpoints(folder):
+            describe_checkpoint(load_card(name))
+    for name, published in PUBLISHED.items():
+        if not (DOWNLOADED_FOLDER / f"{name}.safetensors").is_file():
+            print(f"{name}: not here; --download {name} fetches {BASE_URL}/{published.path}")
+
+
+def describe_checkpoint(card: Card) -> None:
+    expressions = f"{len(card.labels)} expressions" if card.labels else "no expressions"
+    print(f"{card.name}: {card.network}, {expressions}, {card.parameters:,} parameters")
+    for split, metrics in card.metrics.items():
+        corrected = metrics["corrected"]
         print(
-            f"{name}: {card.network}, {len(card.labels)} expressions, "
-            f"{card.parameters:,} parameters"
+            f"  {metrics['data']} {split}: n {corrected['n']}, accuracy "
+            f"{corrected['accuracy']:.4f}, balanced {corrected['balanced_accuracy']:.4f}"
         )
-        for split, metrics in card.metrics.items():
-            corrected = metrics["corrected"]
-            print(
-                f"  {metrics['data']} {split}: n {corrected['n']}, accuracy "
-                f"{corrected['accuracy']:.4f}, balanced {corrected['balanced_accuracy']:.4f}"
-            )
+
+
+def import_file(arguments: argparse.Namespace) -> None:
+    card = import_official(arguments.file, arguments.out)
+    print(
+        f"{arguments.out / card.name}.safetensors: {card.network}, {card.parameters:,} parameters"
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -98,8 +121,14 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, default=Path("figure1.png"), help="PNG or PDF")
     command.set_defaults(run=figure1)
 
-    command = commands.add_parser("checkpoints", help="list the checkpoints")
+    command = commands.add_parser("checkpoints", help="list the checkpoints, or download one")
+    command.add_argument("--download", metavar="NAME", help="fetch the authors' file and import it")
     command.set_defaults(run=checkpoints)
+
+    command = commands.add_parser("import-official", help="import a file of the DDAMFN authors")
+    command.add_argument("file", type=Path, help="their .pth file")
+    command.add_argument("--out", type=Path, required=True, help="folder of weights and card")
+    command.set_defaults(run=import_file)
     return parser
 
 

@@ -95,7 +95,10 @@ class Analyzer:
         """
         with self._lock:
             if name not in self._checkpoints:
-                self._checkpoints[name] = load_network(name)
+                loaded = load_network(name)
+                if not loaded.card.labels:
+                    raise CheckpointError(f"{name} is no expression network: it has no classes.")
+                self._checkpoints[name] = loaded
             return self._checkpoints[name]
 
     def analyze(

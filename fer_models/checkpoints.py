@@ -18,7 +18,9 @@ from fer_models.calibration import Calibration
 from fer_models.networks import NETWORKS
 from fer_models.preprocessing import Preprocessing
 
-SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "checkpoints"
+ASSETS_FOLDER = Path(__file__).resolve().parent.parent / "assets"
+SHIPPED_FOLDER = ASSETS_FOLDER / "checkpoints"
+DOWNLOADED_FOLDER = ASSETS_FOLDER / "downloaded"  # ignored by git; searched after the shipped ones
 
 
 class CheckpointError(ValueError):
@@ -115,9 +117,10 @@ def find_checkpoint(name_or_file: str | Path) -> Path:
     Raises:
         CheckpointError: if there is none; the message lists the shipped ones.
     """
-    shipped = SHIPPED_FOLDER / f"{name_or_file}.safetensors"
-    if shipped.is_file():
-        return shipped
+    for folder in (SHIPPED_FOLDER, DOWNLOADED_FOLDER):
+        named = folder / f"{name_or_file}.safetensors"
+        if named.is_file():
+            return named
     file = Path(name_or_file)
     if file.suffix in {".safetensors", ".json"} and file.with_suffix(".safetensors").is_file():
         return file.with_suffix(".safetensors")
@@ -200,15 +203,20 @@ def save_card(card: Card, file: Path) -> None:
     write_atomically(file, lambda path: path.write_text(text))
 
 
-def save_checkpoint(network: nn.Module, folder: Path, /, **card_fields) -> Card:
-    """Write `folder/NAME.safetensors` in half precision and its card, with everything recounted.
+def save_checkpoint(
+    network: nn.Module, folder: Path, /, *, half: bool = True, **card_fields
+) -> Card:
+    """Write `folder/NAME.safetensors` and its card, with everything recounted.
 
     Args:
+        half: store filters and matrices in half precision.
         card_fields: the card's fields but `parameters`, `multiply_adds` and `sha256`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights_file = folder / f"{card_fields['name']}.safetensors"
-    state = half_precision(network.state_dict())
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    if half:
+        state = half_precision(state)
     write_atomically(weights_file, lambda path: save_file(state, path))
     card = Card(
         **card_fields,

@@ -16,23 +16,15 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fer_models.calibration import Calibration
-from fer_models.checkpoints import (
-    Card,
-    CheckpointError,
-    save_card,
-    save_checkpoint,
-    sha256_of,
-    write_atomically,
-)
+from fer_models.checkpoints import Card, CheckpointError, save_checkpoint
 from fer_models.expressions import LABEL_ORDERS
 from fer_models.networks import NETWORKS
 from fer_models.preprocessing import Preprocessing
@@ -300,16 +292,16 @@ def import_official(file: Path, out_folder: Path, name: str | None = None) -> Ca
         )
     blob_id = git_blob_id(file)
     known = {published.git_blob_id: key for key, published in PUBLISHED.items()}.get(blob_id)
-    card = save_checkpoint(
+    return save_checkpoint(
         network.eval(),
         out_folder,
+        half=False,
         name=name or known or file.stem,
         preprocessing=Preprocessing(),
         training=_provenance(file, blob_id, known, is_expression_network=bool(fields["labels"])),
         licence=LICENCE,
         **fields,
     )
-    return _in_full_precision(network, card, out_folder)
 
 
 def _state_of(module: _InertModule, file: Path) -> dict[str, Tensor]:
@@ -337,16 +329,6 @@ def _provenance(file: Path, blob_id: str, known: str | None, is_expression_netwo
             "No expression network: it has no classes. Its trunk is for `init` in a recipe."
         )
     return training
-
-
-def _in_full_precision(network: nn.Module, card: Card, folder: Path) -> Card:
-    """Put the authors' float32 weights in place of the half-precision ones just written."""
-    file = folder / f"{card.name}.safetensors"
-    state = {key: value.contiguous() for key, value in network.state_dict().items()}
-    write_atomically(file, lambda path: save_file(state, path))
-    card = replace(card, sha256=sha256_of(file))
-    save_card(card, file.with_suffix(".json"))
-    return card
 
 
 def git_blob_id(file: Path) -> str:

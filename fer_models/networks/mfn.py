@@ -2,17 +2,17 @@
 
 Source: the DDAMFN paper, Table 1 (input 112x112x3).
 
-| stage | operator                 | expand | depthwise kernels: channels  | out | stride | repeat | output |
-|-------|--------------------------|--------|------------------------------|-----|--------|--------|--------|
-| stem  | conv 3x3, BN, PReLU      |        |                              | 64  | 2      | 1      | 56x56  |
-| stem  | depthwise 3x3, BN, PReLU |        | 3: 64                        | 64  | 1      | 1      | 56x56  |
-| 1     | bottleneck               | 128    | 3,5,7: 64,32,32              | 64  | 2      | 1      | 28x28  |
-| 2     | residual bottleneck      | 128    | 3,5: 96,32                   | 64  | 1      | 9      | 28x28  |
-| 3     | bottleneck               | 256    | 3,5,7: 128,64,64             | 128 | 2      | 1      | 14x14  |
-| 4     | residual bottleneck      | 256    | 3,5: 192,64                  | 128 | 1      | 16     | 14x14  |
-| 5     | bottleneck               | 1024   | 3,5,7,9: 256 each            | 256 | 2      | 1      | 7x7    |
-| 6     | residual bottleneck      | 512    | 3,5,7: 172,170,170           | 256 | 1      | 6      | 7x7    |
-| 7     | conv 1x1, BN, PReLU      |        |                              | 512 | 1      | 1      | 7x7    |
+| stage | operator                | expand | kernels: channels     | out | stride | times | output |
+|-------|-------------------------|--------|-----------------------|-----|--------|-------|--------|
+| stem  | conv 3x3, BN, PReLU     |        |                       | 64  | 2      | 1     | 56x56  |
+| stem  | dw conv 3x3, BN, PReLU  |        | 3: 64                 | 64  | 1      | 1     | 56x56  |
+| 1     | bottleneck              | 128    | 3,5,7: 64,32,32       | 64  | 2      | 1     | 28x28  |
+| 2     | residual bottleneck     | 128    | 3,5: 96,32            | 64  | 1      | 9     | 28x28  |
+| 3     | bottleneck              | 256    | 3,5,7: 128,64,64      | 128 | 2      | 1     | 14x14  |
+| 4     | residual bottleneck     | 256    | 3,5: 192,64           | 128 | 1      | 16    | 14x14  |
+| 5     | bottleneck              | 1024   | 3,5,7,9: 256 each     | 256 | 2      | 1     | 7x7    |
+| 6     | residual bottleneck     | 512    | 3,5,7: 172,170,170    | 256 | 1      | 6     | 7x7    |
+| 7     | conv 1x1, BN, PReLU     |        |                       | 512 | 1      | 1     | 7x7    |
 """
 
 from torch import Tensor, nn
@@ -32,7 +32,11 @@ class Bottleneck(nn.Module):
     """Expand, mixed depthwise convolution, coordinate attention, linear projection."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, channels_by_kernel: dict[int, int], stride: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        channels_by_kernel: dict[int, int],
+        stride: int = 1,
     ):
         super().__init__()
         hidden = sum(channels_by_kernel.values())

@@ -27,7 +27,7 @@ from fer_models.figures import (
 )
 from fer_models.report import analysis_report, face_report
 from fer_models.ui import html
-from fer_models.ui.picture import ImageError, PictureInput, read_picture
+from fer_models.ui.picture import ImageError, picture_input, read_picture
 
 OWN_ANSWER = "its own answer"
 CARD_SIDE_PX = 336
@@ -169,10 +169,8 @@ def build_compare_tab(analyzer: Analyzer) -> None:
     picture_state, view_state = gr.State(), gr.State()
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280):
-            picture = PictureInput(
+            picture = picture_input(
                 label="Picture",
-                type="filepath",
-                image_mode=None,
                 sources=["upload", "webcam", "clipboard"],
                 height=280,
                 buttons=["fullscreen"],

@@ -1,29 +1,29 @@
 """The picture input: an image component that leaves reading the file to `load_image`."""
 
 import gradio as gr
+import numpy as np
 
 from fer_models.images import ImageError, load_image
 
 MAX_SIDE_PX = 1600
 
-
-class PictureInput(gr.Image):
-    """`gr.Image` opens what it is given itself, and fails on it without a word to the user."""
-
-    is_template = True
-
-    def preprocess(self, payload):
-        """The uploaded file's path, unopened."""
-        return None if payload is None else payload.path
+__all__ = ["ImageError", "picture_input", "read_picture"]
 
 
-def read_picture(file: str):
+def picture_input(**settings) -> gr.Image:
+    """A `gr.Image` that hands on the uploaded file's path, unopened.
+
+    Gradio's own component opens the file first, and where it can't, the visitor sees no reason.
+    """
+    component = gr.Image(type="filepath", image_mode=None, **settings)
+    component.preprocess = lambda payload: None if payload is None else payload.path
+    return component
+
+
+def read_picture(file: str) -> np.ndarray:
     """A picture file as (H,W,3) RGB uint8, at most 1600 pixels long.
 
     Raises:
         ImageError: if it cannot be used; the message is meant for the page.
     """
     return load_image(file, MAX_SIDE_PX)
-
-
-__all__ = ["ImageError", "PictureInput", "read_picture"]

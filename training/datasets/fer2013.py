@@ -17,8 +17,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer_models.expressions import BASIC_EXPRESSIONS, EXPRESSIONS, LABEL_ORDERS, canonical_expression
-from fer_models.expressions import reorder
+from fer_models.expressions import (
+    BASIC_EXPRESSIONS,
+    EXPRESSIONS,
+    LABEL_ORDERS,
+    canonical_expression,
+    reorder,
+)
 from fer_models.faces import align_face
 from fer_models.preprocessing import Preprocessing
 from training.datasets.face_set import NO_LABEL, FaceSet
@@ -110,7 +115,14 @@ def _read_csv(file: Path, split: str) -> Records:
             vote_rows = list(csv.reader(stream))[1:]
     names, images, emotions, votes = [], [], [], []
     with file.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+        reader = csv.DictReader(stream)
+        missing = {"emotion", "pixels", "Usage"} - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(
+                f"{file}: no column {', '.join(sorted(missing))}; fer2013.csv has emotion, pixels "
+                "and Usage."
+            )
+        rows = list(reader)
     if vote_rows is not None and len(vote_rows) != len(rows):
         raise ValueError(
             f"{votes_file}: {len(vote_rows)} rows, but {file.name} has {len(rows)}; "
