@@ -1,0 +1,38 @@
+"""Which part of a picture shows which region of the face, to set beside a heatmap."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fer_models.lab.actions import ACTIONS_OF_REGION
+from fer_models.lab.parameters import FaceParameters
+from fer_models.lab.render import visible_surface
+from fer_models.lab.scene import SIZE_PX
+
+
+def region_masks(parameters: FaceParameters) -> Mapping[str, np.ndarray]:
+    """(512, 512) bool for each of the five regions; a pixel of the face has exactly one.
+
+    The bounds are set in the template's coordinates, so they follow identity, action and pose.
+    "brows" includes the forehead, "nose" the cheeks beside it, "mouth" the lips and their
+    surround, "jaw" chin and jaw line. Hair, ears, neck and background have no region.
+    """
+    surface = visible_surface(parameters)
+    x, y, z = surface.rest
+    side = np.abs(x)
+    on_face = (z > -4.5) & (y > -11.5) & (y < 6.0) & (surface.part != surface.hair_part)
+    mouth = (y > -8.6) & (y < -4.7) & (side < 3.6)
+    regions = {
+        "brows": y >= 1.1,
+        "eyes": (y < 1.1) & (y >= -1.5) & (side > 1.1),
+        "mouth": mouth | surface.inside_mouth,
+    }
+    rest = ~(regions["brows"] | regions["eyes"] | regions["mouth"])
+    regions["nose"] = rest & (y >= -5.6)
+    regions["jaw"] = rest & (y < -5.6)
+    masks = {}
+    for name in ACTIONS_OF_REGION:
+        mask = np.zeros(SIZE_PX * SIZE_PX, bool)
+        mask[surface.index[regions[name] & on_face]] = True
+        masks[name] = mask.reshape(SIZE_PX, SIZE_PX)
+    return masks
