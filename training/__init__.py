@@ -1,1 +1,1 @@
-"""Trains and measures the networks of `fer_models`; needs no gradio, grad-cam or facenet-pytorch."""
+"""Trains and measures the networks of `fer_models`, without gradio, grad-cam, facenet-pytorch."""

@@ -1,11 +1,10 @@
 """The training loop: phases of growing size, EMA, and a state from which any run goes on."""
 
 import csv
-import json
 import logging
-import math
+import pickle
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +13,32 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from fer_models.calibration import Calibration
-from fer_models.checkpoints import load_network, save_checkpoint, write_atomically
+from fer_models.checkpoints import (
+    Card,
+    CheckpointError,
+    load_card,
+    load_network,
+    save_checkpoint,
+    write_atomically,
+)
 from fer_models.networks import NETWORKS
+from fer_models.preprocessing import Preprocessing
 from training.augmentation import augment
 from training.calibrate import fit_calibration
 from training.datasets.face_set import FaceSet
-from training.evaluate import measure_both, predict_logits, stretch
-from training.losses import attention_loss, classification_loss
+from training.distillation import Teachers
+from training.distributed import Workers
+from training.evaluate import measure_both, predict_logits
+from training.losses import Objective
 from training.metrics import measure
+from training.optimization import build_optimizer, learning_rate, worst_nearby_weights
+from training.plots import draw_confusion, draw_curves, save_figure
 from training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 120
+SHOW_EVERY_STEPS = 20  # reading the loss waits for the GPU
 HISTORY_COLUMNS = (
     "step",
     "epoch",
@@ -39,10 +51,12 @@ HISTORY_COLUMNS = (
     "validation_balanced_accuracy",
     "minutes",
 )
-LICENCE = (
-    "Weights: CC0. Trained on FER2013 images (arXiv 1307.0414), whose terms allow research and "
-    "teaching; no image can be read out of them that we know of."
-)
+LICENCES = {
+    kind: "Weights: CC0. Trained on FER2013 images (arXiv 1307.0414), whose terms allow research "
+    "and teaching; no image can be read out of them that we know of."
+    for kind in ("ferplus", "fer2013")
+}
+OTHER_LICENCE = "Weights: whatever the terms of the training data allow."
 
 
 class NotFinished(RuntimeError):
@@ -61,22 +75,11 @@ class Phase:
 
 def plan_phases(recipe: Recipe, steps_per_epoch: int) -> list[Phase]:
     phases, start = [], 0
-    for size, epochs, stride in zip(
-        recipe.sizes, recipe.epochs, recipe.stem_strides, strict=True
-    ):
+    for size, epochs, stride in zip(recipe.sizes, recipe.epochs, recipe.stem_strides, strict=True):
         stop = start + max(1, round(epochs * steps_per_epoch))
         phases.append(Phase(start, stop, size, stride))
         start = stop
     return phases
-
-
-def learning_rate(recipe: Recipe, step: int, total_steps: int) -> float:
-    """Linear warm-up over a share of the steps, then half a cosine to zero."""
-    warmup_steps = recipe.warmup * total_steps if recipe.schedule == "one-cycle" else 0
-    if step < warmup_steps:
-        return recipe.lr * (step + 1) / (warmup_steps + 1)
-    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def sampling_weights(faces: FaceSet, balance: float) -> np.ndarray:
@@ -98,19 +101,30 @@ def build_network(recipe: Recipe, expressions: tuple[str, ...]) -> nn.Module:
     """The recipe's network; `init` fills every tensor of it that fits by name and shape.
 
     Raises:
-        ValueError: if `init` shares no tensor with the network.
+        ValueError: if `init` is not there, or shares no tensor with the network.
     """
     torch.manual_seed(recipe.seed)
     network = NETWORKS[recipe.network](num_classes=len(expressions), **recipe.network_arguments)
     if recipe.init:
         own = network.state_dict()
-        given = load_network(recipe.init).network.state_dict()
+        given = _load_init(recipe.init).state_dict()
         fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
         if not fitting:
             raise ValueError(f"init {recipe.init!r} shares no weights with {recipe.network}.")
         network.load_state_dict({**own, **fitting})
         logger.info("%d of %d tensors from %s", len(fitting), len(own), recipe.init)
     return network
+
+
+def _load_init(name: str) -> nn.Module:
+    try:
+        return load_network(name).network
+    except CheckpointError as error:
+        if not name.startswith("official-"):
+            raise
+        raise ValueError(
+            f"{error} The authors' comes with: python -m fer_models checkpoints --download {name}"
+        ) from error
 
 
 def set_stem_stride(network: nn.Module, stride: int) -> None:
@@ -131,18 +145,22 @@ class Run:
         *,
         resume: bool = False,
         compile_network: bool = False,
+        workers: Workers | None = None,
     ):
         self.recipe = recipe
         self.train_faces = train_faces
         self.validation_faces = validation_faces.labelled()
         self.folder = folder
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.workers = workers or Workers()
+        self.device = self.workers.device
+        self._check_batch_size()
         self.expressions = train_faces.expressions
-        self.network = build_network(recipe, self.expressions).to(self.device)
-        self.network = self.network.to(memory_format=torch.channels_last)
-        self.averaged = build_network(recipe, self.expressions).to(self.device)
-        self.averaged = self.averaged.to(memory_format=torch.channels_last).requires_grad_(False)
-        self.optimizer = self._build_optimizer()
+        self.network = self.workers.synchronise_normalisation(self._build_network())
+        self.averaged = self._build_network().requires_grad_(False)
+        self.teachers = None
+        if recipe.teacher:
+            self.teachers = Teachers(recipe, self.expressions, self.device)
+        self.optimizer = build_optimizer(recipe, self.network)
         self.weights = sampling_weights(train_faces, recipe.balance)
         self.steps_per_epoch = max(1, len(train_faces) // recipe.batch_size)
         self.phases = plan_phases(recipe, self.steps_per_epoch)
@@ -150,81 +168,96 @@ class Run:
         self.step = 0
         self.minutes = 0.0
         self.history: list[dict] = []
-        self.running = {"loss": 0.0, "correct": 0, "faces": 0}
-        self._loss = self._compute_loss
-        if compile_network:
-            self._loss = torch.compile(self._compute_loss, dynamic=False)
+        # Sums of losses, of right answers and of faces since the last row of the history; on the
+        # device, because reading them waits for it.
+        self.running = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self._epoch, self._order = None, None
         folder.mkdir(parents=True, exist_ok=True)
         if self.state_file.is_file():
             if not resume:
                 raise ValueError(f"{folder} holds a run already; add --resume or choose another.")
             self._load_state()
+        objective = Objective(self.network, recipe, self.workers)
+        if compile_network:
+            objective = torch.compile(objective, dynamic=False)
+        self.objective = self.workers.parallel(objective)
+        torch.backends.cudnn.benchmark = True  # shapes change only with the phase
 
     @property
     def state_file(self) -> Path:
         return self.folder / "state.pt"
 
-    def _build_optimizer(self) -> torch.optim.Optimizer:
-        # Normalisation, PReLU slopes and biases are not decayed: they hold scales, not filters.
-        filters = [p for p in self.network.parameters() if p.ndim > 1]
-        vectors = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": filters, "weight_decay": self.recipe.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        if self.recipe.optimizer == "adam":
-            return torch.optim.AdamW(groups, lr=self.recipe.lr)
-        return torch.optim.SGD(
-            groups, lr=self.recipe.lr, momentum=self.recipe.momentum, nesterov=True
-        )
+    @property
+    def is_finished(self) -> bool:
+        return self.step >= self.total_steps
 
-    def _compute_loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        head = self.network.head
-        features = stretch(self.network.trunk(images))
-        if not hasattr(head, "attention"):
-            logits = head(features)
-            return classification_loss(logits, targets, self.recipe.label_smoothing), logits
-        attention = head.attention(features)
-        logits = head.classify(features, attention)
-        loss = classification_loss(logits, targets, self.recipe.label_smoothing)
-        if self.recipe.attention_loss_weight:
-            loss = loss + self.recipe.attention_loss_weight * attention_loss(attention.float())
-        return loss, logits
+    def _check_batch_size(self) -> None:
+        batch, size = self.recipe.batch_size, self.workers.size
+        if batch % size or (size > 1 and batch > len(self.train_faces)):
+            raise ValueError(
+                f"batch_size {batch} is the whole batch of all processes; make it a multiple of "
+                f"their number, {size}, and no larger than the {len(self.train_faces)} faces."
+            )
+
+    def _build_network(self) -> nn.Module:
+        network = build_network(self.recipe, self.expressions)
+        return network.to(self.device).to(memory_format=torch.channels_last)
 
     def _batch(self, step: int) -> np.ndarray:
         epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != getattr(self, "_epoch", None):
+        if epoch != self._epoch:
             self._epoch = epoch
             self._order = epoch_order(self.weights, self.recipe.balance, self.recipe.seed, epoch)
         start = position * self.recipe.batch_size
         return self._order[start : start + self.recipe.batch_size]
 
-    def _train_step(self, phase: Phase) -> None:
-        indices = self._batch(self.step)
+    def images_and_targets(self, size: int) -> tuple[Tensor, Tensor]:
+        """This process's share of the step's batch, augmented."""
+        batch = self._batch(self.step)
+        rows = self.workers.rows(len(batch))
+        indices = batch[rows]
         crops = torch.from_numpy(self.train_faces.crops[indices]).to(self.device)
         targets = torch.from_numpy(self.train_faces.targets[indices]).to(self.device)
         seed = self.recipe.seed * 1_000_003 + self.step
-        images = augment(crops, self.recipe.preprocessing, self.recipe, phase.size, seed)
-        images = images.contiguous(memory_format=torch.channels_last)
-        lr = learning_rate(self.recipe, self.step, self.total_steps)
+        preprocessing = self.recipe.preprocessing
+        images = augment(crops, preprocessing, self.recipe, size, seed, (rows.start, len(batch)))
+        return images.contiguous(memory_format=torch.channels_last), targets
+
+    def backward(
+        self, images: Tensor, targets: Tensor, taught: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Put the gradients of a batch's loss in place; the loss and the logits (n,K)."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            loss, logits = self.objective(images, targets, taught)
+        loss.backward()
+        return loss.detach(), logits.detach()
+
+    def train_step(self, phase: Phase) -> None:
+        """One batch: augment, find the gradients, step, average."""
+        images, targets = self.images_and_targets(phase.size)
+        lr = learning_rate(self.recipe, self.step, self.total_steps, self.steps_per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.network.train()
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            loss, logits = self._loss(images, targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        taught = self.teachers(images) if self.teachers else None
+        loss, logits = self.backward(images, targets, taught)
+        if self.recipe.sam_rho:
+            with worst_nearby_weights(self.network, self.recipe.sam_rho):
+                self.backward(images, targets, taught)
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
         self.step += 1
-        self._average()
-        self.running["loss"] += loss.item() * len(indices)
-        self.running["correct"] += (logits.argmax(1) == targets.argmax(1)).sum().item()
-        self.running["faces"] += len(indices)
+        self.update_average()
+        correct = (logits.argmax(1) == targets.argmax(1)).sum()
+        count = torch.tensor(float(len(images)), device=self.device)
+        sums = torch.stack([loss.double() * len(images), correct.double(), count.double()])
+        self.workers.sum_in_place(sums)
+        self.running += sums
 
     @torch.no_grad()
-    def _average(self) -> None:
+    def update_average(self) -> None:
         """Exponential moving average of weights and statistics, quicker at the start."""
         decay = min(self.recipe.ema_decay, (1 + self.step) / (10 + self.step))
         averaged, current = self.averaged.state_dict(), self.network.state_dict()
@@ -235,33 +268,36 @@ class Run:
             1 - decay,
         )
 
-    def _validate(self, phase: Phase) -> dict:
-        set_stem_stride(self.averaged, phase.stem_stride)
-        preprocessing = self.recipe.preprocessing
-        sized = type(preprocessing)(**{**preprocessing.__dict__, "size": phase.size})
-        logits = predict_logits(self.averaged, self.validation_faces, sized, self.device)
+    def _predict(self, faces: FaceSet, preprocessing: Preprocessing, stem_stride: int) -> Tensor:
+        """The averaged network's logits (N,K) on the CPU."""
+        set_stem_stride(self.averaged, stem_stride)
+        flip = self.recipe.test_flip
+        return predict_logits(self.averaged, faces, preprocessing, self.device, flip)
+
+    def _validate(self, phase: Phase) -> None:
+        size = self.recipe.test_size or phase.size
+        preprocessing = replace(self.recipe.preprocessing, size=size)
+        logits = self._predict(self.validation_faces, preprocessing, phase.stem_stride)
         plain = Calibration.none(len(self.expressions))
         metrics = measure(
             plain.probabilities(logits).numpy(), self.validation_faces.labels, self.expressions
         )
-        faces = max(1, self.running["faces"])
+        loss, correct, faces = self.running.tolist()
         row = {
             "step": self.step,
             "epoch": round(self.step / self.steps_per_epoch, 3),
             "size": phase.size,
             "lr": round(self.optimizer.param_groups[0]["lr"], 6),
-            "train_loss": round(self.running["loss"] / faces, 4),
-            "train_accuracy": round(self.running["correct"] / faces, 4),
+            "train_loss": round(loss / max(1, faces), 4),
+            "train_accuracy": round(correct / max(1, faces), 4),
             "validation_loss": round(metrics.log_loss, 4),
             "validation_accuracy": round(metrics.accuracy, 4),
             "validation_balanced_accuracy": round(metrics.balanced_accuracy, 4),
             "minutes": round(self.minutes, 2),
         }
-        self.running = {"loss": 0.0, "correct": 0, "faces": 0}
         self.history.append(row)
         self._write_history()
         logger.info("%s", row)
-        return row
 
     def _write_history(self) -> None:
         def write(path: Path) -> None:
@@ -286,7 +322,12 @@ class Run:
         write_atomically(self.state_file, lambda path: torch.save(state, path))
 
     def _load_state(self) -> None:
-        state = torch.load(self.state_file, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(self.state_file, map_location=self.device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"{self.state_file}: not a whole state ({error}); delete it to start anew."
+            ) from error
         if state["recipe"] != self.recipe.to_dict():
             raise ValueError(
                 f"{self.state_file} was made by another recipe; resume with that one, or choose "
@@ -297,7 +338,6 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self._write_history()
 
     def train(self, minutes: float | None = None) -> None:
         """Go on until the schedule ends.
@@ -308,50 +348,78 @@ class Run:
         Raises:
             NotFinished: if the minutes ran out first.
         """
-        began, saved = time.monotonic(), time.monotonic()
-        before = self.minutes
-        progress = tqdm(total=self.total_steps, initial=self.step, desc=self.recipe.network)
+        before, began = self.minutes, time.monotonic()
+        saved = began
+        progress = tqdm(
+            total=self.total_steps,
+            initial=self.step,
+            desc=self.recipe.network,
+            disable=not self.workers.is_first,
+        )
         for phase in self.phases:
             set_stem_stride(self.network, phase.stem_stride)
             while self.step < phase.stop:
-                self._train_step(phase)
+                self.train_step(phase)
                 now = time.monotonic()
                 self.minutes = before + (now - began) / 60
-                progress.update()
-                progress.set_postfix(
-                    loss=round(self.running["loss"] / self.running["faces"], 3), size=phase.size
-                )
-                if self.step % self.steps_per_epoch == 0 or self.step == phase.stop:
-                    self._validate(phase)
-                    self._save_state()
-                    saved = now
-                elif now - saved > SAVE_EVERY_S:
-                    self._save_state()
-                    saved = now
-                if minutes is not None and now - began > 60 * minutes:
-                    if self.step < self.total_steps:
-                        self._save_state()
-                        raise NotFinished(
-                            f"{self.step} of {self.total_steps} steps done; --resume goes on."
-                        )
+                self._show(progress)
+                is_row = self.step % self.steps_per_epoch == 0 or self.step == phase.stop
+                if is_row:
+                    self._end_row(phase)
+                if is_row or now - saved > SAVE_EVERY_S:
+                    self._save_if_first()
+                    saved = time.monotonic()
+                is_late = minutes is not None and time.monotonic() - began > 60 * minutes
+                if self.workers.agree(is_late) and not self.is_finished:
+                    self._save_if_first()
+                    raise NotFinished(
+                        f"{self.step} of {self.total_steps} steps done; --resume goes on."
+                    )
         progress.close()
 
-    def export(self, name: str, data: str) -> None:
-        """Write the averaged network as a checkpoint, calibrated on the validation faces."""
+    def _show(self, progress: tqdm) -> None:
+        progress.update()
+        if self.step % SHOW_EVERY_STEPS == 0 and self.workers.is_first:
+            loss, _, faces = self.running.tolist()
+            progress.set_postfix(loss=round(loss / faces, 3))
+
+    def _end_row(self, phase: Phase) -> None:
+        if self.workers.is_first:
+            self._validate(phase)
+        self.running.zero_()
+
+    def _save_if_first(self) -> None:
+        if self.workers.is_first:
+            self._save_state()
+
+    def export(self, name: str, kind: str) -> Card:
+        """Write the averaged network as a checkpoint, calibrated on the validation faces.
+
+        `curves.png` and `confusion.png` (of the validation faces, uncorrected) lie beside it.
+
+        Args:
+            name: the checkpoint's.
+            kind: of the data, for example "ferplus".
+        """
         recipe = self.recipe
-        last = self.phases[-1]
-        set_stem_stride(self.averaged, last.stem_stride)
-        stored = {k: (v.half().float() if v.is_floating_point() and v.ndim > 1 else v)
-                  for k, v in self.averaged.state_dict().items()}
+        stored = {
+            k: (v.half().float() if v.is_floating_point() and v.ndim > 1 else v)
+            for k, v in self.averaged.state_dict().items()
+        }
         self.averaged.load_state_dict(stored)  # judge what will be loaded, not what was trained
-        logits = predict_logits(
-            self.averaged, self.validation_faces, recipe.preprocessing, self.device
+        logits = self._predict(
+            self.validation_faces, recipe.preprocessing, self.phases[-1].stem_stride
         )
         prior = self.weights @ self.train_faces.targets
-        calibration = fit_calibration(
-            logits, self.validation_faces.labels, self.expressions, prior
-        )
-        save_checkpoint(
+        calibration = fit_calibration(logits, self.validation_faces.labels, self.expressions, prior)
+        results = measure_both(logits, self.validation_faces, calibration)
+        logger.info("validation %s", {k: round(v.accuracy, 4) for k, v in results.items()})
+        accuracy = results["uncorrected"].accuracy
+        title = f"{name}: {100 * accuracy:.2f} % of {len(self.validation_faces)} validation faces"
+        confusion = draw_confusion(results["uncorrected"].confusion, self.expressions, title)
+        save_figure(confusion, self.folder / "confusion.png")
+        save_figure(draw_curves(self.history, name), self.folder / "curves.png")
+        return save_checkpoint(
             self.averaged.cpu(),
             self.folder,
             name=name,
@@ -360,23 +428,27 @@ class Run:
             labels=self.expressions,
             preprocessing=recipe.preprocessing,
             calibration=calibration,
-            training={
-                "data": data,
-                "images": len(self.train_faces),
-                "recipe": recipe.to_dict(),
-                "steps": self.step,
-                "minutes": round(self.minutes, 1),
-                "device": device_name(self.device),
-                "torch": torch.__version__,
-            },
-            licence=LICENCE,
+            training=self._training_record(kind),
+            licence=LICENCES.get(kind, OTHER_LICENCE),
         )
-        results = measure_both(logits, self.validation_faces, calibration)
-        summary = {k: v.accuracy for k, v in results.items()}
-        logger.info("calibration %s, validation accuracy %s", calibration, json.dumps(summary))
+
+    def _training_record(self, kind: str) -> dict:
+        sources = [name for name in (self.recipe.init, *self.recipe.teacher) if name]
+        return {
+            "data": kind,
+            "images": len(self.train_faces),
+            "recipe": self.recipe.to_dict(),
+            "sources_sha256": {name: load_card(name).sha256 for name in sources},
+            "steps": self.step,
+            "minutes": round(self.minutes, 1),
+            "device": device_name(self.workers),
+            "torch": torch.__version__,
+        }
 
 
-def device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+def device_name(workers: Workers) -> str:
+    if workers.device.type == "cuda":
+        name = torch.cuda.get_device_name(workers.device)
+        return name if workers.size == 1 else f"{workers.size} x {name}"
+    threads = f"CPU, {torch.get_num_threads()} threads"
+    return threads if workers.size == 1 else f"{workers.size} x {threads}"

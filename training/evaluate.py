@@ -16,18 +16,27 @@ from fer_models.preprocessing import Preprocessing
 from training.datasets import load_faces
 from training.datasets.face_set import FaceSet
 from training.metrics import Metrics, measure
+from training.plots import draw_confusion, save_figure
 
 
-def head_logits(network: nn.Module, features: Tensor, map_size: int = 7) -> Tensor:
-    """Logits of a trunk's features, stretched to the 7x7 that the heads are made for."""
-    return network.head(stretch(features, map_size))
+def map_side(network: nn.Module) -> int | None:
+    """Side of the map that a head's convolutions span (7); None where the head pools any map."""
+    kernels = [max(m.kernel_size) for m in network.head.modules() if isinstance(m, nn.Conv2d)]
+    side = max(kernels, default=1)
+    return side if side > 1 else None
 
 
-def stretch(features: Tensor, map_size: int = 7) -> Tensor:
-    """(N,C,h,w) -> (N,C,7,7): small training images give small maps, heads expect 7x7."""
-    if features.shape[-1] == map_size:
+def stretch(features: Tensor, side: int | None) -> Tensor:
+    """(N,C,h,w) -> (N,C,side,side): small training images give small maps, but a head of
+    convolutions spans one size. Unchanged where that is None."""
+    if side is None or features.shape[-1] == side:
         return features
-    return F.interpolate(features, (map_size, map_size), mode="bilinear", align_corners=False)
+    return F.interpolate(features, (side, side), mode="bilinear", align_corners=False)
+
+
+def head_logits(network: nn.Module, features: Tensor) -> Tensor:
+    """Logits (N,K) of a trunk's features, stretched to what the head is made for."""
+    return network.head(stretch(features, map_side(network)))
 
 
 @torch.inference_mode()
@@ -52,10 +61,8 @@ def predict_logits(
     return torch.cat(batches)
 
 
-def measure_both(
-    logits: Tensor, faces: FaceSet, calibration: Calibration
-) -> dict[str, Metrics]:
-    """Metrics of the plain softmax ("uncorrected") and of the page's probabilities ("corrected")."""
+def measure_both(logits: Tensor, faces: FaceSet, calibration: Calibration) -> dict[str, Metrics]:
+    """Metrics of the plain softmax, "uncorrected", and of the page's answers, "corrected"."""
     plain = Calibration.none(len(faces.expressions))
     return {
         name: measure(chosen.probabilities(logits).numpy(), faces.labels, faces.expressions)
@@ -86,6 +93,7 @@ def main() -> None:
     parser.add_argument("--split", default="PublicTest")
     parser.add_argument("--flip", action="store_true", help="average each face with its mirror")
     parser.add_argument("--json", type=Path, help="write the numbers there too")
+    parser.add_argument("--confusion", type=Path, help="draw the confusion matrix there, as PNG")
     parser.add_argument(
         "--write-card", action="store_true", help="record the numbers in the checkpoint's card"
     )
@@ -112,6 +120,10 @@ def main() -> None:
     key = arguments.split + (" with flip" if arguments.flip else "")
     if arguments.json:
         arguments.json.write_text(json.dumps({key: numbers}, indent=2) + "\n")
+    if arguments.confusion:
+        title = f"{card.name}, {key}: {100 * results['corrected'].accuracy:.2f} %"
+        figure = draw_confusion(results["corrected"].confusion, faces.expressions, title)
+        save_figure(figure, arguments.confusion)
     if arguments.write_card:
         metrics = {**card.metrics, key: {"data": arguments.data.partition(":")[0], **numbers}}
         file = find_checkpoint(arguments.checkpoint).with_suffix(".json")

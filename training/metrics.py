@@ -27,15 +27,12 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) ->
     correct = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gaps = [
-        abs(confidence[bins == b].sum() - correct[bins == b].sum())
-        for b in range(CALIBRATION_BINS)
+        abs(confidence[bins == b].sum() - correct[bins == b].sum()) for b in range(CALIBRATION_BINS)
     ]
     return float(sum(gaps) / len(labels))
 
 
-def measure(
-    probabilities: np.ndarray, labels: np.ndarray, expressions: tuple[str, ...]
-) -> Metrics:
+def measure(probabilities: np.ndarray, labels: np.ndarray, expressions: tuple[str, ...]) -> Metrics:
     """Metrics of probabilities (N,K) against labels (N,).
 
     Balanced accuracy is the mean recall of the classes that occur; `balanced_accuracy_basic` leaves

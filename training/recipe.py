@@ -7,6 +7,12 @@ from pathlib import Path
 from fer_models.networks import NETWORKS
 from fer_models.preprocessing import Preprocessing
 
+CHOICES = {
+    "optimizer": ("sgd", "adam", "adamw"),
+    "schedule": ("one-cycle", "cosine", "step", "exponential"),
+    "attention_loss": ("code", "paper"),
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -18,26 +24,37 @@ class Recipe:
 
     network: str = "ddamfn"
     num_heads: int = 2  # DDAMFN only
-    init: str = ""  # a checkpoint (name or file) whose fitting weights the network starts from
+    init: str = ""  # a checkpoint (name or file, "official-mfn") whose fitting weights start it
 
     # Phases
     sizes: list[int] = field(default_factory=lambda: [112])
     epochs: list[float] = field(default_factory=lambda: [40.0])
-    stem_strides: list[int] = field(default_factory=lambda: [1])  # ResNet-50 only
+    stem_strides: list[int] = field(default_factory=lambda: [1])  # ResNets only
 
     # Optimisation
     batch_size: int = 128
-    optimizer: str = "sgd"  # sgd | adam
+    optimizer: str = "sgd"  # sgd | adam | adamw
     lr: float = 0.1
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float = 5e-4
-    schedule: str = "one-cycle"  # one-cycle | cosine
-    warmup: float = 0.15  # share of the steps
+    sam_rho: float = 0.0  # radius of sharpness-aware minimisation around the optimizer; 0 is off
+    schedule: str = "one-cycle"  # one-cycle | cosine | step | exponential
+    warmup: float = 0.15  # share of the steps, one-cycle only
+    gamma: float = 0.1  # factor of step (every `decay_every` epochs) and exponential (every epoch)
+    decay_every: float = 10.0  # epochs, step only
+    decay_start: float = 0.0  # epochs at the full rate before step's and exponential's decay
     clip_norm: float = 5.0
     ema_decay: float = 0.998
+    attention_loss: str = "code"  # code | paper: see `losses.attention_loss`
     attention_loss_weight: float = 0.1
     label_smoothing: float = 0.0
     seed: int = 0
+
+    # Distillation from checkpoints (names or files); their probabilities are averaged
+    teacher: list[str] = field(default_factory=list)
+    teacher_weight: float = 0.5  # share of the loss
+    teacher_temperature: float = 2.0
 
     # Data
     fer2013_weight: float = 0.0  # share of FER2013's own label in FER+'s soft labels
@@ -48,6 +65,7 @@ class Recipe:
     std: float = 0.25
 
     # Augmentation
+    crop: bool = False  # a random window of `sizes` pixels instead of the whole crop, enlarged
     flip: float = 0.5
     rotation_deg: float = 15.0
     scale: float = 0.15
@@ -56,15 +74,20 @@ class Recipe:
     contrast: float = 0.3
     erasing: float = 0.4
 
+    # Measuring
+    test_size: int = 0  # the input's side there and in the card; 0: as in the last phase
+    test_flip: bool = False  # average each face with its mirror
+
     def __post_init__(self):
         if self.network not in NETWORKS:
             raise ValueError(f"network is {self.network!r}; use one of {', '.join(NETWORKS)}.")
         if not len(self.sizes) == len(self.epochs) == len(self.stem_strides):
             raise ValueError("sizes, epochs and stem_strides need one entry for each phase.")
-        choices = {"optimizer": ("sgd", "adam"), "schedule": ("one-cycle", "cosine")}
-        for key, allowed in choices.items():
+        for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
                 raise ValueError(f"{key} is {getattr(self, key)!r}; use {' or '.join(allowed)}.")
+        if self.crop and max(self.sizes) > self.detail_px:
+            raise ValueError(f"crop takes windows of at most detail_px, {self.detail_px} pixels.")
 
     @property
     def network_arguments(self) -> dict:
@@ -74,7 +97,7 @@ class Recipe:
     @property
     def preprocessing(self) -> Preprocessing:
         return Preprocessing(
-            size=self.sizes[-1],
+            size=self.test_size or self.sizes[-1],
             mean=(self.mean,) * 3,
             std=(self.std,) * 3,
             grey=self.grey,

@@ -1,19 +1,34 @@
-"""python -m training.train: from a recipe and a data set to a checkpoint with its card."""
+"""python -m training.train: from a recipe and a data set to a checkpoint with its card.
+
+With several GPUs: torchrun --nproc_per_node=N -m training.train ... (the same arguments).
+"""
 
 import argparse
-import functools
 import logging
 from pathlib import Path
 
-from training.datasets import load_faces
+from training.datasets import SPLITS, load_faces
+from training.datasets.face_set import FaceSet
+from training.distributed import join_workers, leave_workers
 from training.engine import NotFinished, Run
-from training.recipe import load_recipe
+from training.recipe import Recipe, load_recipe
 
-VALIDATION_SPLIT = {"ferplus": "PublicTest", "fer2013": "PublicTest"}
+
+def load_splits(data: str, recipe: Recipe) -> tuple[FaceSet, FaceSet]:
+    """The training and the validation faces of "KIND:PATH", as the recipe wants them.
+
+    Raises:
+        ValueError: if the kind is unknown, or the files are not what their owners ship.
+    """
+    train_split, validation_split, _ = SPLITS.get(data.partition(":")[0], ("", "", ""))
+    return (
+        load_faces(data, train_split, recipe.preprocessing, recipe.fer2013_weight),
+        load_faces(data, validation_split, recipe.preprocessing),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", type=Path, help="for example training/recipes/ddamfn.toml")
     parser.add_argument("--data", required=True, help="KIND:PATH, for example ferplus:../fer2013")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
@@ -21,31 +36,34 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--minutes", type=float, help="stop after that many, with all saved")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile; needs a C++ compiler"
+    )
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    workers = join_workers()
+    level = logging.INFO if workers.is_first else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    kind = arguments.data.partition(":")[0]
     try:
         recipe = load_recipe(arguments.recipe, arguments.set)
-        kind = arguments.data.partition(":")[0]
-        load = functools.partial(load_faces, arguments.data, preprocessing=recipe.preprocessing)
-        validation_faces = load(split=VALIDATION_SPLIT.get(kind, "PublicTest"))
-        train_faces = load(split="Training", fer2013_weight=recipe.fer2013_weight)
         run = Run(
             recipe,
-            train_faces,
-            validation_faces,
+            *load_splits(arguments.data, recipe),
             arguments.out,
             resume=arguments.resume,
             compile_network=arguments.compile,
+            workers=workers,
         )
     except ValueError as error:
         parser.exit(2, f"{error}\n")
     try:
         run.train(arguments.minutes)
+        if workers.is_first:
+            run.export(arguments.name or arguments.recipe.stem, kind)
     except NotFinished as stopped:
         logging.info("%s", stopped)
-        return
-    run.export(arguments.name or arguments.recipe.stem, kind)
+    finally:
+        leave_workers()
 
 
 if __name__ == "__main__":

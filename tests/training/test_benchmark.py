@@ -1,0 +1,34 @@
+"""The benchmark measures both ways on the same faces."""
+
+import re
+import sys
+
+import torch
+import toy
+
+from training import benchmark
+
+
+def test_both_ways_their_ratio_and_where_the_time_goes_are_printed(monkeypatch, capsys):
+    monkeypatch.setitem(benchmark.NETWORKS, "toy", toy.ToyNetwork)
+    options = ["--network", "toy", "--size", "16", "--batch", "8", "--steps", "3", "--workers", "0"]
+    monkeypatch.setattr(sys, "argv", ["benchmark", *options])
+    benchmark.main()
+    printed = capsys.readouterr().out
+    plain, ours = (
+        float(re.search(rf"^{name}: ([\d.]+) images/s", printed, re.MULTILINE)[1])
+        for name in ("plain", "ours")
+    )
+    ratio = float(re.search(r"^ratio ([\d.]+)", printed, re.MULTILINE)[1])
+    assert abs(ratio - ours / plain) < 0.02
+    assert printed.count("reading and augmenting") == printed.count("forward and backward") == 2
+
+
+def test_a_stopwatch_adds_up_the_parts():
+    watch = benchmark.Stopwatch(torch.device("cpu"))
+    for _ in range(2):
+        with watch.part("a"):
+            sum(range(1000))
+    with watch.part("b"):
+        pass
+    assert watch.seconds["a"] > watch.seconds["b"] >= 0

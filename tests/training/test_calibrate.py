@@ -1,0 +1,60 @@
+"""Logit adjustment and temperature against cases solved by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from fer_models.calibration import Calibration
+from training.calibrate import fit_calibration
+
+NAMES = ("neutral", "happiness")
+
+
+def test_full_strength_divides_the_prior_out():
+    calibration = Calibration(prior=(0.9, 0.1), strength=1.0)
+    logits = torch.log(torch.tensor([[0.9, 0.1], [0.5, 0.5]]))
+    probabilities = calibration.probabilities(logits)
+    assert probabilities[0].tolist() == pytest.approx([0.5, 0.5])
+    assert probabilities[1].tolist() == pytest.approx([0.1, 0.9])
+
+
+def test_temperature_changes_how_sure_but_not_which():
+    logits = torch.tensor([[2.0, 0.0]])
+    cool = Calibration((0.5, 0.5), temperature=2.0).probabilities(logits)
+    assert cool[0, 0].item() == pytest.approx(1 / (1 + np.exp(-1)))
+
+
+def test_no_calibration_is_plain_softmax():
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    plain = Calibration.none(3).probabilities(logits)
+    assert torch.allclose(plain, torch.softmax(logits, dim=1))
+
+
+def overconfident_faces(sharpness: float) -> tuple[torch.Tensor, np.ndarray]:
+    """Answers right 3 times in 4, but as sure of it as the log odds times `sharpness` say."""
+    labels = np.array([0, 1] * 200)
+    right = np.arange(400) % 8 < 6
+    answers = np.where(right, labels, 1 - labels)
+    logits = np.eye(2)[answers] * np.log(3) * sharpness
+    return torch.from_numpy(logits).float(), labels
+
+
+def test_the_temperature_that_makes_sureness_true_is_found():
+    logits, labels = overconfident_faces(sharpness=2.0)
+    calibration = fit_calibration(logits, labels, NAMES, np.array([0.5, 0.5]))
+    assert calibration.temperature == pytest.approx(2.0, rel=0.03)
+    confidence = calibration.probabilities(logits).amax(dim=1).mean().item()
+    assert confidence == pytest.approx(0.75, abs=0.01)
+
+
+def test_a_strength_that_finds_the_rare_class_is_chosen():
+    # The network answers in proportion to a prior of 19 to 1; half of the rare faces get lost.
+    labels = np.array([0] * 190 + [1] * 10)
+    evidence = np.where(labels == 1, 1.5, -1.5)[:, None] * np.array([[-1.0, 1.0]])
+    logits = torch.from_numpy(evidence + np.log([0.95, 0.05])).float()
+    assert (logits.argmax(1).numpy()[labels == 1] == 1).all()
+    blurred = logits - torch.tensor([0.0, 1.5])
+    assert (blurred.argmax(1).numpy()[labels == 1] == 0).all()
+    calibration = fit_calibration(blurred, labels, NAMES, np.array([0.95, 0.05]))
+    assert calibration.strength > 0
+    assert (calibration.probabilities(blurred).argmax(1).numpy() == labels).all()

@@ -1,0 +1,59 @@
+"""Folds are even and stay apart; a broken-off cross-validation goes on."""
+
+import numpy as np
+import pytest
+import toy
+
+from training import crossval
+from training.crossval import run_fold, stratified_folds
+from training.engine import NotFinished
+
+
+def test_every_expression_is_dealt_evenly_over_the_folds():
+    labels = np.repeat([0, 1, 2, 3], [57, 3, 21, 40])
+    numbers = stratified_folds(labels, 10)
+    counts = np.array([[(numbers[labels == k] == f).sum() for f in range(10)] for k in range(4)])
+    assert (counts.max(axis=1) - counts.min(axis=1) <= 1).all()
+    sizes = counts.sum(axis=0)
+    assert sizes.sum() == 121 and sizes.max() - sizes.min() <= 1
+
+
+def test_faces_without_a_label_belong_to_no_fold():
+    numbers = stratified_folds(np.array([0, -1, 1, 0, -1]), 2)
+    assert (numbers[[1, 4]] == -1).all() and (numbers[[0, 2, 3]] >= 0).all()
+
+
+def test_the_folds_depend_on_nothing_but_labels_and_seed():
+    labels = toy.make_faces().labels
+    assert (stratified_folds(labels, 5) == stratified_folds(labels, 5)).all()
+    assert (stratified_folds(labels, 5) != stratified_folds(labels, 5, seed=1)).any()
+
+
+def test_a_fold_measures_faces_that_it_has_not_trained_on(tmp_path, monkeypatch):
+    faces, seen = toy.make_faces(), {}
+    numbers = stratified_folds(faces.labels, 3)
+
+    class SpiedRun(crossval.Run):
+        def __init__(self, recipe, train_faces, held_out, *arguments, **options):
+            seen["train"], seen["held out"] = set(train_faces.names), set(held_out.names)
+            super().__init__(recipe, train_faces, held_out, *arguments, **options)
+
+    monkeypatch.setattr(crossval, "Run", SpiedRun)
+    recipe = toy.make_recipe(epochs=[8.0])
+    metrics = run_fold(recipe, faces, numbers, 1, tmp_path, "toy", None)
+    assert seen["held out"] == {
+        n for n, fold in zip(faces.names, numbers, strict=True) if fold == 1
+    }
+    assert not seen["train"] & seen["held out"]
+    assert len(seen["train"] | seen["held out"]) == len(faces)
+    assert metrics.n == 32 and metrics.accuracy > 0.5
+
+
+def test_a_fold_goes_on_where_it_stood_and_a_finished_one_is_not_run_again(tmp_path, monkeypatch):
+    faces = toy.make_faces()
+    arguments = (toy.make_recipe(), faces, stratified_folds(faces.labels, 3), 0, tmp_path, "toy")
+    with pytest.raises(NotFinished):
+        run_fold(*arguments, 0)
+    first = run_fold(*arguments, None)
+    monkeypatch.setattr(crossval, "Run", None)
+    assert run_fold(*arguments, None) == first

@@ -1,0 +1,104 @@
+"""Teachers: what they say, in whose order, and that a student learns it."""
+
+import pytest
+import torch
+import toy
+
+from fer_models.calibration import Calibration
+from fer_models.checkpoints import save_checkpoint
+from training.distillation import Teachers
+from training.engine import build_network
+from training.losses import distillation_loss
+
+CPU = torch.device("cpu")
+
+
+def save_teacher(folder, name="teacher", labels=toy.EXPRESSIONS, seed=0, **changes):
+    recipe = toy.make_recipe(seed=seed, **changes)
+    network = build_network(recipe, labels)
+    save_checkpoint(
+        network,
+        folder,
+        name=name,
+        network="toy",
+        arguments={},
+        labels=labels,
+        preprocessing=recipe.preprocessing,
+        calibration=Calibration.none(len(labels)),
+    )
+    return str(folder / f"{name}.safetensors")
+
+
+def images_of(recipe):
+    return recipe.preprocessing.enlarge(torch.from_numpy(toy.make_faces(6).crops))
+
+
+def test_a_student_that_agrees_with_its_teacher_loses_nothing():
+    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    assert distillation_loss(logits, torch.softmax(logits / 3, 1), 3.0).item() == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+def test_the_divergence_of_a_case_solved_by_hand():
+    taught = torch.tensor([[1.0, 0.0]])
+    loss = distillation_loss(torch.tensor([[0.0, 0.0]]), taught, 2.0)
+    assert loss.item() == pytest.approx(4 * torch.log(torch.tensor(2.0)).item())
+
+
+def test_a_lone_teacher_answers_as_it_does_in_an_evaluation(tmp_path):
+    recipe = toy.make_recipe(teacher=[save_teacher(tmp_path)], teacher_temperature=1.0)
+    teachers = Teachers(recipe, toy.EXPRESSIONS, CPU)
+    network, _, _ = teachers.members[0]
+    images = images_of(recipe)
+    assert torch.allclose(teachers(images), torch.softmax(network(images), 1), atol=1e-6)
+
+
+def test_several_teachers_are_averaged(tmp_path):
+    names = [save_teacher(tmp_path, f"t{seed}", seed=seed) for seed in (0, 1)]
+    answers = [
+        Teachers(toy.make_recipe(teacher=chosen), toy.EXPRESSIONS, CPU)(
+            images_of(toy.make_recipe())
+        )
+        for chosen in ([names[0]], [names[1]], names)
+    ]
+    assert torch.allclose(answers[2], (answers[0] + answers[1]) / 2, atol=1e-6)
+
+
+def test_a_teachers_labels_are_reordered_by_name(tmp_path):
+    backwards = toy.EXPRESSIONS[::-1]
+    recipe = toy.make_recipe(teacher=[save_teacher(tmp_path, labels=backwards)])
+    images = images_of(recipe)
+    theirs = Teachers(recipe, backwards, CPU)(images)
+    ours = Teachers(recipe, toy.EXPRESSIONS, CPU)(images)
+    assert torch.allclose(ours, theirs.flip(1))
+
+
+def test_a_teacher_sees_the_size_and_light_that_it_was_trained_on(tmp_path):
+    name = save_teacher(tmp_path, sizes=[20], mean=0.3, std=0.5)
+    recipe = toy.make_recipe(teacher=[name], teacher_temperature=1.0)
+    teachers = Teachers(recipe, toy.EXPRESSIONS, CPU)
+    network, preprocessing, _ = teachers.members[0]
+    expected = network(preprocessing.enlarge(torch.from_numpy(toy.make_faces(6).crops)))
+    assert torch.allclose(teachers(images_of(recipe)), torch.softmax(expected, 1), atol=1e-4)
+
+
+def test_a_teacher_that_lacks_an_expression_is_refused(tmp_path):
+    name = save_teacher(tmp_path, labels=toy.EXPRESSIONS[:3])
+    with pytest.raises(ValueError, match="does not know surprise"):
+        Teachers(toy.make_recipe(teacher=[name]), toy.EXPRESSIONS, CPU)
+
+
+def test_a_teacher_of_colour_is_refused_for_grey_faces(tmp_path):
+    name = save_teacher(tmp_path, grey=False)
+    with pytest.raises(ValueError, match="grey"):
+        Teachers(toy.make_recipe(teacher=[name]), toy.EXPRESSIONS, CPU)
+
+
+def test_a_student_of_a_good_teacher_learns_without_any_label(tmp_path):
+    toy.train(tmp_path / "teacher", epochs=[12.0])
+    name = str(tmp_path / "teacher" / "toy.safetensors")
+    student = toy.train(
+        tmp_path / "student", epochs=[12.0], teacher=[name], teacher_weight=1.0, seed=3
+    )
+    assert student.history[-1]["validation_accuracy"] > 0.9

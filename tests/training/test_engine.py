@@ -1,0 +1,238 @@
+"""A run can be killed at any moment and goes on as if it had not been."""
+
+import json
+import multiprocessing
+import random
+import time
+
+import pytest
+import torch
+import toy
+from PIL import Image
+from safetensors.torch import load_file
+
+from fer_models import checkpoints
+from fer_models.calibration import Calibration
+from fer_models.checkpoints import load_card, load_network, save_checkpoint
+from fer_models.official import import_official
+from training import engine
+from training.engine import NotFinished, Run
+from training.recipe import Recipe
+
+# One import of torch serves every child; a fork of this process could inherit a held lock.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["training.engine", "matplotlib.backends.backend_agg"])
+LONGER = {"epochs": [8.0]}
+
+
+def without_minutes(folder) -> list[str]:
+    lines = (folder / "history.csv").read_text().splitlines()
+    return [line.rpartition(",")[0] for line in lines]
+
+
+def start_and_wait_for_a_save(folder):
+    """A child that trains in a folder, as soon as it has saved its state once more."""
+    state = folder / "state.pt"
+    before = state.stat().st_mtime_ns if state.is_file() else 0
+    child = PROCESSES.Process(target=toy.train, args=(folder, True), kwargs=LONGER)
+    child.start()
+    deadline = time.monotonic() + 180
+    while child.is_alive() and not (state.is_file() and state.stat().st_mtime_ns != before):
+        assert time.monotonic() < deadline, "the child never saved"
+        time.sleep(0.001)
+    return child
+
+
+def test_a_run_killed_at_random_points_ends_bit_for_bit_like_an_unbroken_one(tmp_path):
+    steps = toy.train(tmp_path / "unbroken", **LONGER).total_steps
+    folder, pause, stood_at = tmp_path / "killed", random.Random(4), []
+    for _ in range(8):  # anywhere: within a step, a validation, a save, or the export
+        child = start_and_wait_for_a_save(folder)
+        child.join(pause.uniform(0, 0.03))
+        child.kill()
+        child.join()
+        stood_at.append(torch.load(folder / "state.pt")["step"])
+    last = PROCESSES.Process(target=toy.train, args=(folder, True), kwargs=LONGER)
+    last.start()
+    last.join()
+    assert last.exitcode == 0
+    assert len({step for step in stood_at if step < steps}) >= 3, f"killed too late: {stood_at}"
+    killed, unbroken = (load_file(tmp_path / f / "toy.safetensors") for f in ("killed", "unbroken"))
+    assert all(torch.equal(killed[name], unbroken[name]) for name in unbroken)
+    assert without_minutes(folder) == without_minutes(tmp_path / "unbroken")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"optimizer": "adam", "lr": 0.01, "sam_rho": 0.05, "schedule": "step", "balance": 0.5}],
+    ids=["sgd", "sam"],
+)
+def test_a_run_stopped_by_its_budget_ends_bit_for_bit_like_an_unbroken_one(tmp_path, changes):
+    whole = toy.train(tmp_path / "unbroken", epochs=[2.0], **changes)
+    stops = 0
+    while True:
+        try:
+            stopped = toy.train(tmp_path / "stopped", True, minutes=0, epochs=[2.0], **changes)
+            break
+        except NotFinished:
+            stops += 1
+    assert stops == whole.total_steps - 1
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, stopped.network.state_dict()[name]), name
+
+
+def test_a_half_written_state_is_never_taken_for_a_whole_one(tmp_path, monkeypatch):
+    with pytest.raises(NotFinished):
+        toy.train(tmp_path, minutes=0)
+    before = (tmp_path / "state.pt").read_bytes()
+
+    def write_half(state, path):
+        path.write_bytes(before[: len(before) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", write_half)
+    with pytest.raises(KeyboardInterrupt):
+        toy.train(tmp_path, resume=True, minutes=0)
+    monkeypatch.undo()
+    assert (tmp_path / "state.pt").read_bytes() == before
+    (tmp_path / ".state.pt.1.tmp").write_bytes(before[:100])  # what a SIGKILL leaves behind
+    assert toy.train(tmp_path, resume=True).step == 24
+
+
+def test_a_truncated_state_is_refused_and_named(tmp_path):
+    with pytest.raises(NotFinished):
+        toy.train(tmp_path, minutes=0)
+    state = tmp_path / "state.pt"
+    state.write_bytes(state.read_bytes()[:-200])
+    with pytest.raises(ValueError, match="state.pt"):
+        toy.train(tmp_path, resume=True)
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
+    with pytest.raises(NotFinished):
+        toy.train(tmp_path, minutes=0)
+    with pytest.raises(ValueError, match="--resume"):
+        toy.train(tmp_path)
+
+
+def test_a_state_of_another_recipe_is_refused(tmp_path):
+    with pytest.raises(NotFinished):
+        toy.train(tmp_path, minutes=0)
+    with pytest.raises(ValueError, match="another recipe"):
+        toy.train(tmp_path, resume=True, lr=0.01)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "adam", "lr": 0.02},
+        {"optimizer": "adamw", "lr": 0.02, "schedule": "cosine"},
+        {"sam_rho": 0.05, "schedule": "exponential", "gamma": 0.8},
+        {"crop": True, "sizes": [10], "test_size": 12, "schedule": "step", "decay_every": 5.0},
+        {"attention_loss": "paper", "balance": 0.5, "test_flip": True},
+    ],
+    ids=lambda changes: " ".join(changes) or "defaults",
+)
+def test_a_problem_that_can_be_learned_is_learned(tmp_path, changes):
+    run = toy.train(tmp_path, epochs=[12.0], **changes)
+    assert run.history[-1]["validation_accuracy"] > 0.9
+    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
+    assert [row["step"] for row in run.history] == [6 * n for n in range(1, 13)]
+
+
+def test_the_card_holds_what_made_the_checkpoint(tmp_path):
+    toy.train(tmp_path)
+    card = json.loads((tmp_path / "toy.json").read_text())
+    assert card["training"]["recipe"] == toy.make_recipe().to_dict()
+    assert card["training"]["steps"] == 24
+    assert card["training"]["images"] == 96
+    assert card["labels"] == list(toy.EXPRESSIONS)
+    assert card["licence"].startswith("Weights: whatever the terms")  # "toy" is no known data set
+    loaded = load_network(tmp_path / "toy.safetensors").network
+    assert sum(p.numel() for p in loaded.parameters()) == card["parameters"]
+
+
+def test_init_fills_what_fits_and_leaves_the_rest(tmp_path):
+    recipe = toy.make_recipe(seed=5)
+    network = engine.build_network(recipe, toy.EXPRESSIONS[:3])
+    save_checkpoint(
+        network,
+        tmp_path,
+        name="start",
+        network="toy",
+        arguments={},
+        labels=toy.EXPRESSIONS[:3],
+        preprocessing=recipe.preprocessing,
+        calibration=Calibration.none(3),
+    )
+    started = engine.build_network(
+        toy.make_recipe(init=str(tmp_path / "start.safetensors")), toy.EXPRESSIONS
+    )
+    kept = network.trunk[0].weight.half().float()
+    assert torch.equal(started.trunk[0].weight, kept)
+    assert started.head.fc.weight.shape == (4, toy.CHANNELS)
+
+
+def test_phases_follow_each_other():
+    recipe = toy.make_recipe(sizes=[8, 12], epochs=[2.0, 0.5], stem_strides=[2, 1])
+    phases = engine.plan_phases(recipe, steps_per_epoch=10)
+    assert [(p.start, p.stop, p.size, p.stem_stride) for p in phases] == [
+        (0, 20, 8, 2),
+        (20, 25, 12, 1),
+    ]
+
+
+def test_balanced_sampling_draws_rare_expressions_oftener():
+    faces = toy.make_faces(400)
+    rare = (faces.labels != 0) | (torch.arange(400).numpy() % 10 == 0)
+    faces = faces.subset(rare)
+    weights = engine.sampling_weights(faces, balance=1.0)
+    shares = weights @ faces.targets
+    assert shares == pytest.approx([0.25] * 4, abs=1e-6)
+    plain = engine.sampling_weights(faces, balance=0.0)
+    assert plain == pytest.approx([1 / len(faces)] * len(faces))
+
+
+def test_an_epoch_without_balance_shows_every_face_once():
+    order = engine.epoch_order(engine.sampling_weights(toy.make_faces(), 0.0), 0.0, seed=0, epoch=3)
+    assert sorted(order) == list(range(96))
+
+
+def test_runs_of_different_seeds_differ(tmp_path):
+    one, two = toy.train(tmp_path / "0"), toy.train(tmp_path / "1", seed=1)
+    assert isinstance(one, Run)
+    assert one.history[0]["train_loss"] != two.history[0]["train_loss"]
+
+
+def test_a_run_leaves_its_history_curves_and_confusion_matrix(tmp_path):
+    toy.train(tmp_path)
+    header, *rows = (tmp_path / "history.csv").read_text().splitlines()
+    assert header.split(",") == list(engine.HISTORY_COLUMNS)
+    assert len(rows) == 4
+    for name in ("curves.png", "confusion.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert min(picture.size) > 400
+
+
+def test_the_test_size_is_the_checkpoints_input_size(tmp_path):
+    run = toy.train(tmp_path, crop=True, sizes=[10], test_size=12)
+    assert run.history[0]["size"] == 10
+    assert load_card(tmp_path / "toy.safetensors").preprocessing.size == 12
+
+
+def test_a_missing_official_start_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(checkpoints, "SHIPPED_FOLDER", tmp_path)
+    with pytest.raises(ValueError, match="checkpoints --download official-mfn"):
+        engine.build_network(toy.make_recipe(init="official-mfn"), toy.EXPRESSIONS)
+
+
+def test_a_ddamfn_starts_from_the_trunk_that_the_authors_published(
+    golden_folder, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(checkpoints, "SHIPPED_FOLDER", tmp_path)
+    import_official(golden_folder / "mfn_published_format.pth", tmp_path, "official-mfn")
+    published = load_network("official-mfn").network.trunk.state_dict()
+    started = engine.build_network(Recipe(network="ddamfn", init="official-mfn"), toy.EXPRESSIONS)
+    for name, value in started.trunk.state_dict().items():
+        assert torch.equal(value, published[name]), name

@@ -1,0 +1,127 @@
+"""Measuring a checkpoint, and what the command line writes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import toy
+
+from fer_models.calibration import Calibration
+from fer_models.checkpoints import load_card, save_checkpoint
+from fer_models.networks import NETWORKS
+from training import evaluate
+from training.engine import build_network
+from training.evaluate import measure_both, predict_logits
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "toy", toy.ToyNetwork)
+    recipe = toy.make_recipe()
+    network = build_network(recipe, toy.EXPRESSIONS)
+    save_checkpoint(
+        network,
+        tmp_path,
+        name="toy",
+        network="toy",
+        arguments={},
+        labels=toy.EXPRESSIONS,
+        preprocessing=recipe.preprocessing,
+        calibration=Calibration((0.7, 0.1, 0.1, 0.1), strength=1.0),
+    )
+    return tmp_path / "toy.safetensors"
+
+
+def run_main(monkeypatch, *arguments) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, arguments)])
+    evaluate.main()
+
+
+def test_evaluate_writes_the_numbers_that_it_prints(checkpoint, tmp_path, monkeypatch, capsys):
+    faces = toy.make_faces(30, 1)
+    monkeypatch.setattr(evaluate, "load_faces", lambda data, split, preprocessing: faces)
+    file = tmp_path / "numbers.json"
+    picture = tmp_path / "confusion.png"
+    common = ("--checkpoint", checkpoint, "--data", "toy:x", "--json", file)
+    run_main(monkeypatch, *common, "--confusion", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    numbers = json.loads(file.read_text())["PublicTest"]
+    assert set(numbers) == {"uncorrected", "corrected"}
+    for metrics in numbers.values():
+        confusion = np.array(metrics["confusion"])
+        assert metrics["n"] == confusion.sum() == 30
+        assert metrics["accuracy"] == pytest.approx(confusion.trace() / 30)
+        assert set(metrics["recall"]) == set(toy.EXPRESSIONS)
+        assert 0 <= metrics["expected_calibration_error"] <= 1
+    assert f"accuracy {numbers['corrected']['accuracy']:.4f}" in capsys.readouterr().out
+
+
+def test_write_card_records_the_split_and_keeps_the_rest(checkpoint, monkeypatch):
+    faces = toy.make_faces(30, 1)
+    monkeypatch.setattr(evaluate, "load_faces", lambda data, split, preprocessing: faces)
+    before = load_card(checkpoint)
+    common = ("--checkpoint", checkpoint, "--data", "toy:x", "--write-card", "--split")
+    run_main(monkeypatch, *common, "PublicTest")
+    run_main(monkeypatch, *common, "PrivateTest", "--flip")
+    card = load_card(checkpoint)
+    assert set(card.metrics) == {"PublicTest", "PrivateTest with flip"}
+    assert card.metrics["PublicTest"]["uncorrected"]["n"] == 30
+    assert card.sha256 == before.sha256
+
+
+def test_faces_labelled_otherwise_than_the_checkpoint_are_refused(checkpoint, monkeypatch, capsys):
+    faces = toy.make_faces(30, 1)
+    swapped = type(faces)(**{**faces.__dict__, "expressions": toy.EXPRESSIONS[::-1]})
+    monkeypatch.setattr(evaluate, "load_faces", lambda data, split, preprocessing: swapped)
+    with pytest.raises(SystemExit) as stopped:
+        run_main(monkeypatch, "--checkpoint", checkpoint, "--data", "toy:x")
+    assert stopped.value.code == 2
+    assert "labelled surprise, sadness" in capsys.readouterr().err
+
+
+def test_flip_makes_the_answer_the_same_for_a_face_and_its_mirror(monkeypatch):
+    network = build_network(toy.make_recipe(), toy.EXPRESSIONS)
+    faces, preprocessing = toy.make_faces(5), toy.make_recipe().preprocessing
+    mirrored = type(faces)(**{**faces.__dict__, "crops": faces.crops[:, :, ::-1].copy()})
+    plain = [predict_logits(network, f, preprocessing, CPU) for f in (faces, mirrored)]
+    flipped = [predict_logits(network, f, preprocessing, CPU, True) for f in (faces, mirrored)]
+    assert not torch.allclose(plain[0], plain[1], atol=1e-4)
+    assert torch.allclose(flipped[0], flipped[1], atol=1e-5)
+
+
+def test_the_batch_size_does_not_change_the_answer():
+    network = build_network(toy.make_recipe(), toy.EXPRESSIONS)
+    faces, preprocessing = toy.make_faces(7), toy.make_recipe().preprocessing
+    whole, parts = (
+        predict_logits(network, faces, preprocessing, CPU, batch_size=size) for size in (7, 3)
+    )
+    assert torch.allclose(whole, parts, atol=1e-6)
+
+
+def test_corrected_differs_from_uncorrected_only_through_the_calibration():
+    faces = toy.make_faces(20)
+    logits = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    unchanged = measure_both(logits, faces, Calibration.none(4))
+    assert unchanged["corrected"] == unchanged["uncorrected"]
+    moved = measure_both(logits, faces, Calibration((0.7, 0.1, 0.1, 0.1), strength=5.0))
+    assert moved["corrected"] != moved["uncorrected"]
+
+
+def test_training_imports_no_page_no_detector_and_no_pyplot():
+    modules = [file.stem for file in (ROOT / "training").glob("*.py") if file.stem != "__init__"]
+    unwanted = ("gradio", "facenet_pytorch", "pytorch_grad_cam", "matplotlib.pyplot")
+    code = (
+        f"import sys; {'; '.join(f'import training.{name}' for name in modules)}; "
+        f"print([name for name in {unwanted} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,169 @@
+"""The tables of the papers: what is run for them, in which order, and what is written."""
+
+import json
+
+import pytest
+import toy
+
+from training import reproduce, results
+from training.datasets import SPLITS
+from training.reproduce import Job, choose_job, plan_jobs, work
+from training.results import write_table
+from training.tables import TABLES, Row, Table
+
+TOY_RECIPE = """
+network = "toy"
+sizes = [12]
+epochs = [2.0]
+stem_strides = [1]
+batch_size = 16
+detail_px = 12
+"""
+TOY_TABLE = Table(
+    "A toy table",
+    "toy",
+    40,
+    (
+        Row("slow", "slow", {"lr": 0.01}, {"rafdb": 80.0}),
+        Row("fast", "fast", {"lr": 0.1}, {"rafdb": 90.0}),
+    ),
+)
+
+
+@pytest.fixture
+def toy_table(monkeypatch, tmp_path):
+    (tmp_path / "toy.toml").write_text(TOY_RECIPE)
+    monkeypatch.setattr(reproduce, "RECIPES", tmp_path)
+    monkeypatch.setitem(TABLES, "toy", TOY_TABLE)
+    monkeypatch.setitem(SPLITS, "toy", ("train", "validation", "test"))
+    seeds = {"train": 0, "validation": 1, "test": 2}
+
+    def load(data, split, preprocessing, fer2013_weight=0.0):
+        return toy.make_faces(48, seeds[split])
+
+    monkeypatch.setattr(reproduce, "load_faces", load)
+    return tmp_path
+
+
+def toy_jobs(folder, seeds=(0,)) -> list[Job]:
+    return plan_jobs(TOY_TABLE, "toy", list(seeds), folder / "runs", [])
+
+
+def read(folder, name="toy-toy") -> dict:
+    return json.loads((folder / "results" / f"{name}.json").read_text())
+
+
+def test_every_table_can_be_planned_for_every_kind_of_data(tmp_path):
+    for name in TABLES:
+        for kind in SPLITS:
+            jobs = plan_jobs(TABLES[name], kind, [0, 1], tmp_path, [])
+            assert len({job.folder for job in jobs}) == 2 * len(TABLES[name].rows)
+
+
+def test_a_run_that_tables_share_has_one_recipe(tmp_path):
+    recipes = {}
+    for table in TABLES.values():
+        for job in plan_jobs(table, "ferplus", [0], tmp_path, []):
+            assert recipes.setdefault(job.folder, job.recipe) == job.recipe
+    assert len(recipes) < sum(len(table.rows) for table in TABLES.values())
+
+
+def test_the_ten_folds_of_the_paper_average_to_what_its_text_says(tmp_path):
+    jobs = plan_jobs(TABLES["ddamfn-9"], "rafdb", [0], tmp_path, [])
+    write_table(tmp_path / "results", "ddamfn-9", "rafdb", [(job.row, None) for job in jobs])
+    lines = read(tmp_path, "ddamfn-9-rafdb")["rows"]
+    assert lines[-1]["system"] == "mean"
+    assert lines[-1]["paper"] == 90.635
+
+
+def test_the_mean_of_ten_folds_waits_for_all_of_them(tmp_path):
+    rows = TABLES["ddamfn-9"].rows
+    common = dict.fromkeys(("training_images", "parameters", "multiply_adds", "seed"), 1)
+    outcomes = [
+        {
+            **common,
+            "accuracy": 80.0 + fold,
+            "balanced_accuracy": 70.0,
+            "test_images": 100,
+            "epochs": 40.0,
+            "minutes": 2.0,
+            "device": "abacus",
+        }
+        for fold in range(10)
+    ]
+    results_folder = tmp_path / "results"
+    nine = [*zip(rows[:9], outcomes[:9], strict=True), (rows[9], None)]
+    write_table(results_folder, "ddamfn-9", "ferplus", nine)
+    assert read(tmp_path, "ddamfn-9-ferplus")["rows"][-1]["ours"] is None
+    write_table(results_folder, "ddamfn-9", "ferplus", list(zip(rows, outcomes, strict=True)))
+    mean = read(tmp_path, "ddamfn-9-ferplus")["rows"][-1]
+    assert (mean["ours"], mean["test_images"], mean["minutes"]) == (84.5, 1000, 20.0)
+    assert mean["standard_deviation"] == pytest.approx(3.028)
+    assert "folds of Training" in (results_folder / "ddamfn-9-ferplus.md").read_text()
+
+
+def test_a_table_is_trained_measured_and_written(toy_table):
+    assert work("toy", "toy:x", toy_jobs(toy_table, (0, 1)), toy_table / "results")
+    slow, fast = read(toy_table)["rows"]
+    assert (slow["system"], slow["paper"], slow["seeds"]) == ("slow", 80.0, [0, 1])
+    assert slow["ours"] == pytest.approx(sum(slow["accuracies"]) / 2, abs=1e-3)
+    assert slow["difference"] == pytest.approx(slow["ours"] - 80, abs=1e-3)
+    assert (fast["test_images"], fast["training_images"], fast["epochs"]) == (48, 48, 2.0)
+    page = (toy_table / "results" / "toy-toy.md").read_text()
+    assert "SHORT SCHEDULE: 2 of the paper's 40 epochs." in page
+    assert "different data sets" in page
+    assert f"| fast | 90.00 | {fast['ours']:.2f} ±" in page
+    assert f"{fast['ours'] - slow['ours']:+.2f}" in page
+
+
+def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(toy_table, monkeypatch):
+    done, trained = toy_jobs(toy_table), []
+
+    class SpiedRun(reproduce.Run):
+        def train(self, minutes):
+            trained.append((self.recipe.lr, self.step))
+            super().train(0 if len(trained) == 2 else None)  # the second breaks off at once
+
+    monkeypatch.setattr(reproduce, "Run", SpiedRun)
+    assert not work("toy", "toy:x", done, toy_table / "results")
+    assert read(toy_table)["rows"][0]["ours"] is not None
+    assert "Not run yet: fast" in (toy_table / "results" / "toy-toy.md").read_text()
+    assert work("toy", "toy:x", done, toy_table / "results")
+    assert trained == [(0.01, 0), (0.1, 0), (0.1, 1)]
+    assert work("toy", "toy:x", done, toy_table / "results")
+    assert len(trained) == 3
+
+
+def test_no_minutes_left_means_no_run(toy_table):
+    assert not work("toy", "toy:x", toy_jobs(toy_table), toy_table / "results", minutes=0)
+    assert not (toy_table / "runs").exists()
+    assert read(toy_table)["rows"][0]["ours"] is None
+
+
+def finish(job: Job, minutes: float) -> None:
+    job.folder.mkdir(parents=True)
+    job.result_file.write_text(json.dumps({"minutes": minutes}))
+
+
+def test_a_run_known_not_to_fit_is_left_for_the_next_slice(toy_table):
+    jobs = toy_jobs(toy_table)
+    assert choose_job(jobs, 1.0, may_split=False) == jobs[0]
+    finish(jobs[0], minutes=5.0)
+    assert choose_job(jobs, 6.0, may_split=False) == jobs[1]
+    assert choose_job(jobs, 1.0, may_split=False) is None
+    assert choose_job(jobs, 1.0, may_split=True) == jobs[1]
+
+
+def test_what_was_begun_comes_first(toy_table):
+    jobs = toy_jobs(toy_table)
+    jobs[1].folder.mkdir(parents=True)
+    (jobs[1].folder / "state.pt").touch()
+    assert choose_job(jobs, 1.0, may_split=False) == jobs[1]
+
+
+def test_the_same_data_set_is_compared_without_a_caution(tmp_path):
+    write_table(tmp_path / "results", "spresnet-2", "fer2013", [])
+    record = read(tmp_path, "spresnet-2-fer2013")
+    assert [line["paper"] for line in record["rows"]] == [69.769, 72.444, 72.666]
+    assert not any("different data sets" in note for note in record["notes"])
+    assert results.paper_kind(TABLES["spresnet-2"], "rafdb") == "rafdb"

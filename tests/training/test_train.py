@@ -1,0 +1,93 @@
+"""python -m training.train from its arguments to the files that it leaves."""
+
+import logging
+import sys
+
+import pytest
+import toy
+
+from fer_models.checkpoints import load_card
+from training import crossval, train
+from training.datasets import SPLITS
+from training.recipe import Recipe
+
+RECIPE = 'network = "toy"\nsizes = [12]\nepochs = [2.0]\nbatch_size = 16\ndetail_px = 12\n'
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Runs a module's main with the toy data and recipe; returns the run's folder."""
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE)
+    splits = {"train": 0, "validation": 1}
+    monkeypatch.setitem(SPLITS, "toy", (*splits, "test"))
+
+    def load(data, split, preprocessing, fer2013_weight=0.0):
+        return toy.make_faces(48, splits[split])
+
+    def run(*options, module=train):
+        monkeypatch.setattr(module, "load_faces", load)
+        arguments = [module.__name__, str(recipe), "--data", "toy:x", "--out", f"{tmp_path}/run"]
+        monkeypatch.setattr(sys, "argv", [*arguments, *options])
+        module.main()
+        return tmp_path / "run"
+
+    return run
+
+
+def test_the_command_leaves_weights_card_history_and_pictures(command):
+    folder = command("--name", "mine", "--set", "lr=0.05", "--set", "attention_loss=paper")
+    files = {file.name for file in folder.iterdir()}
+    assert files == {
+        "mine.safetensors",
+        "mine.json",
+        "history.csv",
+        "curves.png",
+        "confusion.png",
+        "state.pt",
+    }
+    card = load_card(folder / "mine.safetensors")
+    assert card.training["recipe"]["lr"] == 0.05
+    assert card.training["recipe"]["attention_loss"] == "paper"
+    assert card.training["data"] == "toy"
+
+
+def test_a_budget_leaves_a_state_that_the_same_command_finishes(command):
+    folder = command("--minutes", "0")
+    assert not (folder / "tiny.safetensors").exists()
+    assert (command("--resume") / "tiny.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (["--set", "learning_rate=1"], "unknown keys learning_rate"),
+        (["--set", "init=nowhere"], "No checkpoint 'nowhere'"),
+    ],
+)
+def test_a_mistake_stops_before_training_with_one_line(command, capsys, options, complaint):
+    with pytest.raises(SystemExit) as stopped:
+        command(*options)
+    assert stopped.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_data_without_a_kind_is_refused_with_the_kinds_there_are():
+    with pytest.raises(ValueError, match="KIND:PATH; kinds are .*ferplus"):
+        train.load_splits("faces", Recipe())
+
+
+def test_crossval_prints_every_fold_and_the_mean_and_goes_on_after_its_budget(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command("--folds", "2", "--minutes", "0", module=crossval)
+    assert stopped.value.code == 0
+    command("--folds", "2", module=crossval)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0] for line in lines[:2]] == ["fold 1: n 24", "fold 2: n 24"]
+    assert lines[2].startswith("mean accuracy")
+
+
+def test_the_log_says_how_validation_went(command, caplog):
+    caplog.set_level(logging.INFO)
+    command()
+    assert "validation_accuracy" in caplog.text

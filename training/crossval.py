@@ -1,0 +1,112 @@
+"""python -m training.crossval: stratified k-fold cross-validation, resumable per fold.
+
+The folds part the training split's labelled faces; the test split stays unseen. Faces without an
+agreed label train in every fold and are measured in none.
+"""
+
+import argparse
+import json
+import logging
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from fer_models.calibration import Calibration
+from fer_models.checkpoints import load_network, write_atomically
+from training.datasets import SPLITS, load_faces
+from training.datasets.face_set import NO_LABEL, FaceSet
+from training.distributed import Workers
+from training.engine import NotFinished, Run
+from training.evaluate import predict_logits
+from training.metrics import Metrics, measure
+from training.recipe import Recipe, load_recipe
+
+
+def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
+    """Fold numbers (N,) of labels (N,); -1 where there is no label.
+
+    Every expression is dealt out evenly, each going on where the one before it ended, so that the
+    folds' sizes differ by one face at most.
+    """
+    generator = np.random.default_rng(seed)
+    numbers = np.full(len(labels), NO_LABEL)
+    dealt = np.concatenate(
+        [generator.permutation(np.flatnonzero(labels == k)) for k in range(labels.max() + 1)]
+    )
+    numbers[dealt] = np.arange(len(dealt)) % folds
+    return numbers
+
+
+def run_fold(
+    recipe: Recipe, faces: FaceSet, numbers: np.ndarray, fold: int, out: Path, kind: str, minutes
+) -> Metrics:
+    """Train on all folds but one and measure on that one, uncorrected; kept in `out`'s folder.
+
+    Raises:
+        NotFinished: if the minutes ran out; the next call goes on.
+    """
+    folder = out / f"fold-{fold + 1:02d}"
+    file = folder / "metrics.json"
+    if file.is_file():
+        return Metrics(**json.loads(file.read_text()))
+    held_out = faces.subset(numbers == fold)
+    run = Run(recipe, faces.subset(numbers != fold), held_out, folder, resume=True)
+    run.train(minutes)
+    card = run.export("checkpoint", kind)
+    network = load_network(folder / "checkpoint.safetensors").network
+    device = Workers().device
+    logits = predict_logits(
+        network.to(device), held_out, card.preprocessing, device, recipe.test_flip
+    )
+    plain = Calibration.none(len(faces.expressions)).probabilities(logits).numpy()
+    metrics = measure(plain, held_out.labels, faces.expressions)
+    text = json.dumps(asdict(metrics), indent=2) + "\n"
+    write_atomically(file, lambda path: path.write_text(text))
+    return metrics
+
+
+def describe(results: list[Metrics]) -> str:
+    lines = [
+        f"fold {number}: n {metrics.n}, accuracy {metrics.accuracy:.4f}, "
+        f"balanced accuracy {metrics.balanced_accuracy:.4f}"
+        for number, metrics in enumerate(results, start=1)
+    ]
+    accuracies = [metrics.accuracy for metrics in results]
+    spread = np.std(accuracies, ddof=1) if len(results) > 1 else 0.0
+    lines.append(f"mean accuracy {np.mean(accuracies):.4f}, standard deviation {spread:.4f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--data", required=True, help="KIND:PATH, for example ferplus:../fer2013")
+    parser.add_argument("--out", type=Path, required=True, help="one folder a fold goes there")
+    parser.add_argument("--folds", type=int, default=10)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--minutes", type=float, help="stop after that many; call again to go on")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    kind = arguments.data.partition(":")[0]
+    try:
+        recipe = load_recipe(arguments.recipe, arguments.set)
+        split = SPLITS.get(kind, ("",))[0]
+        faces = load_faces(arguments.data, split, recipe.preprocessing, recipe.fer2013_weight)
+        numbers = stratified_folds(faces.labels, arguments.folds)
+        began, results = time.monotonic(), []
+        for fold in range(arguments.folds):
+            left = arguments.minutes
+            if left is not None:
+                left = max(0.0, left - (time.monotonic() - began) / 60)
+            results.append(run_fold(recipe, faces, numbers, fold, arguments.out, kind, left))
+    except ValueError as error:
+        parser.exit(2, f"{error}\n")
+    except NotFinished as stopped:
+        parser.exit(0, f"{stopped} Give the same command again.\n")
+    print(describe(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""python -m training.reproduce: one table of a paper, its numbers beside ours.
+
+Trains what is missing, skips what is done, goes on with what was broken off, and writes
+TABLE.json and TABLE.md after every finished run. With `--minutes` it stops in time; a run that is
+known not to fit into what is left is not begun.
+"""
+
+import argparse
+import functools
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fer_models.calibration import Calibration
+from fer_models.checkpoints import SHIPPED_FOLDER, load_network, write_atomically
+from training.crossval import run_fold, stratified_folds
+from training.datasets import SPLITS, load_faces
+from training.datasets.face_set import FaceSet
+from training.distributed import Workers
+from training.engine import NotFinished, Run
+from training.evaluate import predict_logits
+from training.metrics import Metrics, measure
+from training.recipe import Recipe, load_recipe
+from training.results import write_table
+from training.tables import TABLES, Row, Table
+
+logger = logging.getLogger(__name__)
+
+RECIPES = Path(__file__).with_name("recipes")
+RESULTS_FOLDER = SHIPPED_FOLDER.parent / "results"
+FOLDS = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run of a table: a row with a seed."""
+
+    row: Row
+    recipe: Recipe
+    folder: Path
+
+    @property
+    def result_file(self) -> Path:
+        return self.folder / "result.json"
+
+    @property
+    def result(self) -> dict | None:
+        return json.loads(self.result_file.read_text()) if self.result_file.is_file() else None
+
+    @property
+    def is_begun(self) -> bool:
+        return (self.folder / "state.pt").is_file()
+
+
+def plan_jobs(
+    table: Table, kind: str, seeds: list[int], runs: Path, overrides: list[str]
+) -> list[Job]:
+    """The table's jobs, all rows of the first seed before any of the next.
+
+    Raises:
+        ValueError: if an override is no key of a recipe, or has the wrong type.
+    """
+    base = load_recipe(RECIPES / f"{table.recipe}.toml", overrides)
+    jobs = []
+    for seed in seeds:
+        for row in table.rows:
+            changes = {**table.settings.get(kind, {}), **row.settings, "seed": seed}
+            folder = runs / kind / f"{row.run}-seed{seed}"
+            if row.fold is not None:
+                folder = folder / f"fold-{row.fold + 1:02d}"
+            jobs.append(Job(row, replace(base, **changes), folder))
+    return jobs
+
+
+def choose_job(jobs: list[Job], minutes_left: float, may_split: bool) -> Job | None:
+    """What to work on next: what is begun, else the first that fits, else the first.
+
+    How long a run takes is known from finished ones of the same network; before that, it is tried.
+
+    Args:
+        may_split: whether a run that does not fit may be begun nevertheless.
+    """
+    open_jobs = [job for job in jobs if job.result is None]
+    begun = [job for job in open_jobs if job.is_begun]
+    if begun:
+        return begun[0]
+    taken = {job.recipe.network: job.result["minutes"] for job in jobs if job.result}
+    fitting = [job for job in open_jobs if taken.get(job.recipe.network, 0) <= minutes_left]
+    if fitting:
+        return fitting[0]
+    return open_jobs[0] if open_jobs and may_split else None
+
+
+def measure_checkpoint(file: Path, faces: FaceSet, flip: bool) -> Metrics:
+    """Uncorrected metrics of a checkpoint on labelled faces."""
+    checkpoint, device = load_network(file), Workers().device
+    network = checkpoint.network.to(device)
+    logits = predict_logits(network, faces, checkpoint.card.preprocessing, device, flip)
+    plain = Calibration.none(len(faces.expressions)).probabilities(logits).numpy()
+    return measure(plain, faces.labels, faces.expressions)
+
+
+def run_job(job: Job, data: str, load: Callable, minutes: float | None) -> None:
+    """Train a job to its end, measure it on the test split, and keep the result in its folder.
+
+    Raises:
+        NotFinished: if the minutes ran out; the next call goes on.
+        ValueError: if the folder holds a run of another recipe.
+    """
+    kind = data.partition(":")[0]
+    train_split, validation_split, test_split = SPLITS[kind]
+    train_faces = load(train_split, job.recipe.preprocessing, job.recipe.fer2013_weight)
+    if job.row.fold is not None:
+        numbers = stratified_folds(train_faces.labels, FOLDS, job.recipe.seed)
+        out = job.folder.parent
+        metrics = run_fold(job.recipe, train_faces, numbers, job.row.fold, out, kind, minutes)
+    else:
+        validation_faces = load(validation_split, job.recipe.preprocessing)
+        run = Run(job.recipe, train_faces, validation_faces, job.folder, resume=True)
+        run.train(minutes)
+        run.export("checkpoint", kind)
+        test_faces = load(test_split, job.recipe.preprocessing).labelled()
+        file = job.folder / "checkpoint.safetensors"
+        metrics = measure_checkpoint(file, test_faces, job.recipe.test_flip)
+    card = json.loads((job.folder / "checkpoint.json").read_text())
+    result = {
+        "accuracy": round(100 * metrics.accuracy, 3),
+        "balanced_accuracy": round(100 * metrics.balanced_accuracy, 3),
+        "test_images": metrics.n,
+        "training_images": card["training"]["images"],
+        "epochs": sum(job.recipe.epochs),
+        "parameters": card["parameters"],
+        "multiply_adds": card["multiply_adds"],
+        "minutes": card["training"]["minutes"],
+        "device": card["training"]["device"],
+        "seed": job.recipe.seed,
+        "confusion": metrics.confusion,
+    }
+    text = json.dumps(result, indent=2) + "\n"
+    write_atomically(job.result_file, lambda path: path.write_text(text))
+
+
+def work(
+    name: str, data: str, jobs: list[Job], results: Path, minutes: float | None = None
+) -> bool:
+    """Go through a table's jobs until they or the minutes end, and write the table.
+
+    Returns:
+        Whether the table is complete.
+    """
+    load = functools.cache(functools.partial(load_faces, data))
+    kind, began, done = data.partition(":")[0], time.monotonic(), 0
+    budget = float("inf") if minutes is None else minutes
+
+    def write() -> None:
+        write_table(results, name, kind, [(job.row, job.result) for job in jobs])
+
+    write()
+    while True:
+        left = budget - (time.monotonic() - began) / 60
+        job = choose_job(jobs, left, may_split=done == 0) if left > 0 else None
+        if job is None:
+            break
+        logger.info("%s, %.1f minutes left", job.folder, left)
+        try:
+            run_job(job, data, load, None if minutes is None else left)
+        except NotFinished as stopped:
+            logger.info("%s", stopped)
+            break
+        done += 1
+        write()
+    return all(job.result for job in jobs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--table", required=True, choices=TABLES)
+    parser.add_argument("--data", required=True, help="KIND:PATH, for example ferplus:../fer2013")
+    parser.add_argument("--minutes", type=float, help="stop after that many; call again to go on")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
+    parser.add_argument("--results", type=Path, default=RESULTS_FOLDER)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a shorter schedule, say"
+    )
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    name, data = arguments.table, arguments.data
+    kind = data.partition(":")[0]
+    try:
+        jobs = plan_jobs(TABLES[name], kind, arguments.seeds, arguments.runs, arguments.set)
+        complete = work(name, data, jobs, arguments.results, arguments.minutes)
+    except ValueError as error:
+        parser.exit(2, f"{error}\n")
+    print((arguments.results / f"{name}-{kind}.md").read_text())
+    if not complete:
+        print("Not complete; the same command goes on.")
+
+
+if __name__ == "__main__":
+    main()
