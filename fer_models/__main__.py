@@ -41,10 +41,11 @@ def analyze(arguments: argparse.Namespace) -> None:
         arguments.json.write_text(text + "\n")
         for number, face in enumerate(result.faces, start=1):
             print(f"face {number}: {describe_agreement(face.networks)}")
-        if not result.faces:
-            print("No face found. If the image is a face crop already, add --face-crop.")
     else:
         print(text)
+    if not result.faces:
+        hint = "No face found. If the image is a face crop already, add --face-crop."
+        print(hint, file=sys.stderr)
     if arguments.figure and result.faces:
         save_figure(draw_analysis(result.faces[0]), arguments.figure)
 

@@ -18,6 +18,9 @@ PAGE_NETWORKS = ("ddamfn", "mfn", "resnet50")
 DISPLAY_NAMES = {"ddamfn": "DDAMFN", "mfn": "MFN", "resnet50": "ResNet-50"}
 UNSURE_PROBABILITY = 0.5
 UNSURE_MARGIN = 0.15
+# Bounds on one picture's work: a photograph of a crowd is explained in part, and says so.
+MAX_FACES = 32
+BATCH_FACES = 8
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,16 @@ class FaceResult:
 
 @dataclass(frozen=True)
 class Analysis:
-    """All faces of an image; `unavailable` names the networks that could not be loaded, and why."""
+    """The faces of an image, the largest first.
+
+    Attributes:
+        unavailable: the networks that could not be loaded, and why.
+        left_out: how many faces beyond the largest 32 were not explained.
+    """
 
     faces: list[FaceResult]
     unavailable: dict[str, str] = field(default_factory=dict)
+    left_out: int = 0
 
 
 class Analyzer:
@@ -137,6 +146,8 @@ class Analyzer:
     ) -> Analysis:
         """As `analyze`, for faces that were found before."""
         target = None if target is None else canonical_expression(target)
+        left_out = max(0, len(faces) - MAX_FACES)
+        faces = list(faces)[:MAX_FACES]
         crops = [align_face(image, face.landmarks) for face in faces]
         results, unavailable = {}, {}
         for name in self.networks if networks is None else networks:
@@ -145,13 +156,18 @@ class Analyzer:
             except CheckpointError as error:
                 unavailable[name] = str(error)
                 continue
-            if crops:
-                results[name] = explain_crops(checkpoint, crops, target, method)
+            results[name] = [
+                result
+                for start in range(0, len(crops), BATCH_FACES)
+                for result in explain_crops(
+                    checkpoint, crops[start : start + BATCH_FACES], target, method
+                )
+            ]
         found = [
             FaceResult(face, crop, {name: results[name][index] for name in results})
             for index, (face, crop) in enumerate(zip(faces, crops, strict=True))
         ]
-        return Analysis(found, unavailable)
+        return Analysis(found, unavailable, left_out)
 
 
 def check_image(image: np.ndarray) -> None:

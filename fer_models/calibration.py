@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+# A class that training never saw stays finite.
+MIN_PRIOR = 1e-6
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -26,7 +29,8 @@ class Calibration:
 
     def adjust(self, logits: Tensor) -> Tensor:
         """Logits (...,K) -> adjusted logits (...,K), whose softmax is the probabilities."""
-        log_prior = torch.log(torch.tensor(self.prior, dtype=logits.dtype, device=logits.device))
+        prior = torch.tensor(self.prior, dtype=logits.dtype, device=logits.device)
+        log_prior = torch.log(prior.clamp_min(MIN_PRIOR))
         return (logits - self.strength * log_prior) / self.temperature
 
     def probabilities(self, logits: Tensor) -> Tensor:

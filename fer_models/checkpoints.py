@@ -166,9 +166,19 @@ def load_network(name_or_file: str | Path) -> Checkpoint:
             f"{file}: its sha256 is {found[:12]}..., but its card says {card.sha256[:12]}...; "
             "the file is damaged or belongs to another card. Fetch it anew."
         )
-    network = NETWORKS[card.network](num_classes=len(card.labels), **card.arguments)
+    if len(card.calibration.prior) != len(card.labels):
+        raise CheckpointError(
+            f"{file.with_suffix('.json')}: {len(card.labels)} labels, but a prior of "
+            f"{len(card.calibration.prior)}; restore the card."
+        )
     try:
+        network = NETWORKS[card.network](num_classes=len(card.labels), **card.arguments)
         network.load_state_dict(load_file(file))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{file.with_suffix('.json')}: arguments {card.arguments} do not fit {card.network} "
+            f"({error}); restore the card."
+        ) from error
     except SafetensorError as error:
         raise CheckpointError(f"{file}: not a safetensors file ({error}).") from error
     except RuntimeError as error:

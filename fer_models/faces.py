@@ -81,19 +81,37 @@ def detect_faces(image: np.ndarray, min_score: float = MIN_SCORE) -> list[Face]:
     searched = Image.fromarray(image)
     if scale < 1:
         searched = searched.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    boxes, scores, landmarks = load_detector().detect(searched, landmarks=True)
+    faces = _search(searched, 0, scale, min_score)
+    if not faces or any(_reaches_over(face, width, height) for face in faces):
+        # MTCNN misplaces the landmarks of a face that touches the border, and is sure of them.
+        faces = _search(searched, max(size) // 4, scale, min_score)
+    return sorted(faces, key=lambda face: -face.side_px)
+
+
+def _reaches_over(face: Face, width: int, height: int) -> bool:
+    left, top, right, bottom = face.box_xyxy
+    return left < 1 or top < 1 or right > width - 2 or bottom > height - 2
+
+
+def _search(searched: Image.Image, padding_px: int, scale: float, min_score: float) -> list[Face]:
+    """Faces in an image whose border is repeated `padding_px` outwards, in unscaled pixels."""
+    edge = ((padding_px, padding_px), (padding_px, padding_px), (0, 0))
+    padded = Image.fromarray(np.pad(np.asarray(searched), edge, mode="edge"))
+    boxes, scores, landmarks = load_detector().detect(padded, landmarks=True)
     if boxes is None:
         return []
-    faces = [
+    boxes, landmarks = boxes - padding_px, landmarks - padding_px
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = ((centres >= 0) & (centres < searched.size)).all(axis=1)
+    return [
         Face(
             tuple(float(v) for v in box / scale),
             points.astype(np.float64) / scale - 0.5,  # MTCNN's zero is the corner of a pixel
             float(score),
         )
-        for box, score, points in zip(boxes, scores, landmarks, strict=True)
-        if score >= min_score
+        for box, score, points, kept in zip(boxes, scores, landmarks, inside, strict=True)
+        if kept and score >= min_score
     ]
-    return sorted(faces, key=lambda face: -face.side_px)
 
 
 def find_crop_landmarks(crops: np.ndarray, batch_size: int = 512) -> tuple[np.ndarray, np.ndarray]:

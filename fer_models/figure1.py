@@ -30,17 +30,21 @@ def make_figure1(analyzer: Analyzer, images: Sequence[tuple[str, np.ndarray]]) -
             one is taken for a face crop, and the record says so.
 
     Raises:
-        ValueError: if there is no image.
+        ValueError: if there is no image, or no network can be loaded.
     """
     if not images:
         raise ValueError("Figure 1 needs at least one image.")
     rows, faces = [], []
+    provenance = _provenance(analyzer)
+    problems = [weights.get("unavailable") for weights in provenance["weights"].values()]
+    if all(problems):
+        raise ValueError(f"No network could be loaded: {problems[0]}")
     for name, image in images:
         face = next(iter(detect_faces(image)), None) or face_of_crop(image)
         result = analyzer.analyze_faces(image, [face], networks=FIGURE1_NETWORKS).faces[0]
         rows.append(FigureRow(name, result.crop, result.networks))
         faces.append({"name": name, **face_report(result)})
-    return Figure1(draw_figure1(rows), {"rows": faces, **_provenance(analyzer)})
+    return Figure1(draw_figure1(rows), {"rows": faces, **provenance})
 
 
 def _provenance(analyzer: Analyzer) -> dict:

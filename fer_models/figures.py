@@ -152,7 +152,7 @@ def draw_figure1(rows: Sequence[FigureRow], strength: float = 0.5) -> Figure:
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
         axes[0].imshow(row.crop)
-        axes[0].set_ylabel(row.name, rotation=0, ha="right", va="center", fontsize=10)
+        axes[0].set_ylabel(row.name, rotation=0, ha="right", va="center", parse_math=False)
         for name, axis in zip(FIGURE1_NETWORKS, axes[1:], strict=True):
             _draw_figure1_cell(axis, row, name, strength)
     titles = ["original", *(DISPLAY_NAMES[name] for name in FIGURE1_NETWORKS)]

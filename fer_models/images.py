@@ -9,6 +9,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50_000_000
+# Modes that are reduced before they are converted, so that a large picture costs little memory.
+REDUCIBLE_MODES = ("RGB", "L", "RGBA", "LA", "CMYK", "YCbCr")
 
 
 class ImageError(ValueError):
@@ -48,6 +50,8 @@ def load_image(file: str | Path, max_side_px: int | None = None) -> np.ndarray:
             if max_side_px is not None:
                 image.draft("RGB", (max_side_px, max_side_px))  # JPEG only: decodes fewer pixels
             upright = ImageOps.exif_transpose(image)
+            if max_side_px is not None and upright.mode in REDUCIBLE_MODES:
+                upright.thumbnail((max_side_px,) * 2, Image.Resampling.BICUBIC, reducing_gap=2.0)
             rgb = to_rgb(upright)
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
             raise ImageError(
@@ -69,7 +73,7 @@ def _too_large(file: Path, size: tuple[int, int] | None = None) -> str:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow mode to RGB."""
     if image.mode.startswith("I") or image.mode == "F":  # 16-bit and wider grey
-        values = np.asarray(image).astype(np.float64)
+        values = np.asarray(image).astype(np.float32)
         # A 16-bit file uses its full range; a float one is taken to reach from 0 to its maximum.
         full = 65535.0 if image.mode.startswith("I") and values.max() > 255 else values.max()
         scaled = np.clip(values / max(full, 1e-9) * 255, 0, 255).astype(np.uint8)

@@ -56,4 +56,6 @@ def analysis_report(analysis: Analysis) -> dict:
     report = {"faces": [face_report(face) for face in analysis.faces]}
     if analysis.unavailable:
         report["unavailable"] = dict(analysis.unavailable)
+    if analysis.left_out:
+        report["faces_left_out"] = analysis.left_out
     return report

@@ -99,6 +99,16 @@ def test_a_broken_or_missing_card_is_named(saved, tmp_path):
         load_card(file)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"arguments": {"num_heads": 9}}, {"labels": ["neutral"]}, {"network": "vgg"}]
+)
+def test_a_card_that_does_not_fit_its_network_is_refused(saved, tmp_path, changes):
+    file = copy_of(saved, tmp_path)
+    rewrite_card(file, **changes)
+    with pytest.raises(CheckpointError, match=r"toy\.json"):
+        load_network(file)
+
+
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(CheckpointError, match="Shipped"):
         load_network("nobody")
@@ -131,12 +141,16 @@ def test_a_shipped_card_is_what_recounting_gives(name):
     assert card.labels == EXPRESSIONS[: len(card.labels)]
     assert abs(sum(card.calibration.prior) - 1) < 1e-4
     assert checkpoints.find_checkpoint(name).stat().st_size < 50_000_000
+    assert {"PublicTest", "PrivateTest"} <= set(card.metrics)
+    assert card.metrics["PublicTest"]["corrected"]["n"] == 3199
+    assert card.metrics["PrivateTest"]["corrected"]["n"] == 3152
     for metrics in card.metrics.values():
         for kind in ("corrected", "uncorrected"):
             confusion = torch.tensor(metrics[kind]["confusion"])
             assert int(confusion.sum()) == metrics[kind]["n"]
             accuracy = float(confusion.diagonal().sum() / confusion.sum())
             assert abs(accuracy - metrics[kind]["accuracy"]) < 1e-6
+            assert 0 <= metrics[kind]["expected_calibration_error"] < 0.5
 
 
 def test_shipped_weights_are_finite_and_half_precision():

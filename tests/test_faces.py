@@ -46,6 +46,21 @@ def test_alignment_brings_landmarks_onto_the_template(angle_deg, scale):
         assert abs(found_x + round(x) - x) < 0.6 and abs(found_y + round(y) - y) < 0.6
 
 
+@pytest.mark.parametrize("scale", [0.5, 1.8, 3.0])
+def test_alignment_samples_a_wave_where_the_template_says(scale):
+    def wave(x: np.ndarray) -> np.ndarray:
+        return 128 + 100 * np.sin(x / 15)
+
+    image = np.repeat(wave(np.arange(460)).astype(np.uint8)[None], 460, axis=0)
+    crop = align_face(np.repeat(image[..., None], 3, axis=-1), TEMPLATE * scale + [40.3, 25.7])
+    found = crop[30:80, 5:-5, 0].mean(axis=0) + 0.75  # the bytes' cut-off fractions, on average
+    x = np.arange(112)[5:-5] * scale + 40.3  # where each column of the crop lies in the image
+    shifts = np.arange(-1, 1, 0.02)
+    errors = [np.abs(found - wave(x + shift)).mean() for shift in shifts]
+    # Taking pixels' corners for their centres would shift this by half of |scale - 1|.
+    assert abs(shifts[np.argmin(errors)]) < 0.15
+
+
 def test_outside_the_image_its_border_is_repeated():
     image = np.full((60, 60, 3), 77, np.uint8)
     crop = align_face(image, TEMPLATE - [60, 0])
@@ -77,6 +92,30 @@ def test_a_large_photograph_gives_the_same_face_in_its_own_pixels(photograph):
     large = detect_faces(large_image)[0]
     np.testing.assert_allclose(np.array(large.box_xyxy) / 4, small.box_xyxy, atol=6)
     np.testing.assert_allclose(large.landmarks / 4, small.landmarks, atol=3)
+
+
+@pytest.mark.parametrize(
+    ("left", "top", "right", "bottom"),
+    [
+        (0.0, 0.0, 0.0, 0.0),
+        (0.0, 0.25, 0.0, 0.0),
+        (0.2, 0.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0, 0.08),
+        (0.1, 0.1, 0.1, 0.1),
+    ],
+)
+def test_a_face_that_touches_the_border_keeps_its_landmarks(photograph, left, top, right, bottom):
+    whole = detect_faces(photograph)[0]
+    x0, y0, x1, y1 = whole.box_xyxy
+    width, height = x1 - x0, y1 - y0
+    x0, x1 = round(x0 + left * width), round(x1 - right * width)
+    y0, y1 = round(y0 + top * height), round(y1 - bottom * height)
+    cut = Image.fromarray(photograph[y0:y1, x0:x1])
+    large = np.asarray(cut.resize((cut.width * 3, cut.height * 3), Image.Resampling.BICUBIC))
+    found = detect_faces(large)[0].landmarks / 3 + [x0, y0]
+    eye_distance = np.linalg.norm(whole.landmarks[1] - whole.landmarks[0])
+    error = np.linalg.norm(found - whole.landmarks, axis=1).mean() / eye_distance
+    assert error < 0.08
 
 
 def test_the_largest_face_comes_first(photograph):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 METHODS = ("grad-cam", "grad-cam++", "hirescam", "layer-cam", "eigen-cam")
@@ -70,9 +71,9 @@ def attribute(
     try:
         leaf = features.detach().clone().requires_grad_(True)
         logits = cam.activations_and_grads(leaf)
-        sum(target(row) for target, row in zip(targets, logits, strict=True)).backward()
-        activations = cam.activations_and_grads.activations[0].numpy()
-        gradients = cam.activations_and_grads.gradients[0].numpy()
+        total = sum(target(row) for target, row in zip(targets, logits, strict=True))
+        gradients = torch.autograd.grad(total, leaf)[0].numpy()
+        activations = leaf.detach().numpy()
         values = cam.get_cam_image(leaf, layer, list(targets), activations, gradients, False)
     finally:
         cam.activations_and_grads.release()

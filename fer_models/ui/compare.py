@@ -1,8 +1,7 @@
 """The Compare tab: one face, three networks, columns that can be compared at a glance."""
 
 import json
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from fer_models.analysis import (
     PAGE_NETWORKS,
     Analyzer,
     FaceResult,
+    NetworkResult,
     describe_agreement,
 )
 from fer_models.expressions import EXPRESSIONS
@@ -27,12 +27,16 @@ from fer_models.figures import (
 )
 from fer_models.report import analysis_report, face_report
 from fer_models.ui import html
-from fer_models.ui.picture import ImageError, picture_input, read_picture
+from fer_models.ui.picture import ImageError, make_download_folder, picture_input, read_picture
 
 OWN_ANSWER = "its own answer"
 CARD_SIDE_PX = 336
 MAP_SIDE_PX = 168
 SMALL_FACE_PX = 48
+CARD_HEIGHT_PX = 650
+ATTENTION_HEIGHT_PX = 330
+KEEP_STATE_S = 3600
+PHOTOGRAPH = "eileen_collins.jpg"
 EXAMPLES_FOLDER = Path(__file__).resolve().parent.parent.parent / "assets" / "examples"
 
 
@@ -67,8 +71,8 @@ def find_faces(file: str | None, face_crop: bool = False) -> tuple[Picture | Non
         height, width = image.shape[:2]
         text = (
             f"No face was found in this picture ({width}x{height} pixels). Try one in which the "
-            "face is larger, upright and lit; or, if the picture is a cut-out face already, tick "
-            "“the picture is a face crop already”."
+            "face is larger, upright and lit; or, if it is a cut-out face already, take the whole "
+            "picture for one face with the button below it."
         )
         return Picture(image, []), html.notice(text, "problem")
     return Picture(image, faces), html.notice("Looking at the face ...")
@@ -90,18 +94,26 @@ def explain_face(analyzer: Analyzer, picture: Picture, target: str) -> Iterator[
 
 def describe_view(view: View) -> str:
     """The line above the columns: agreement, and what makes the answers doubtful."""
-    done = len(view.result.networks) + len(view.unavailable) == len(PAGE_NETWORKS)
-    text = describe_agreement(view.result.networks)
+    results = view.result.networks
+    done = len(results) + len(view.unavailable) == len(PAGE_NETWORKS)
+    text = describe_agreement(results)
     face = view.result.face
     if face.source == "detected" and face.side_px < SMALL_FACE_PX:
-        text += f" The face is only {face.side_px:.0f} pixels wide, so do not rely on any of it."
+        text += " The face is small in this picture, so do not rely on any of it."
     if face.source == "framed":
         text += " No landmarks were found in this crop, so the usual framing is assumed."
     for name in view.unavailable:
         text += f" {DISPLAY_NAMES[name]} is not available."
-    said = {result.expression for result in view.result.networks.values()}
-    kind = "info" if not done else "agree" if len(said) == 1 else "disagree"
-    return html.notice(text, kind)
+    return html.notice(text, _kind_of_notice(results.values()) if done else "info")
+
+
+def _kind_of_notice(results: Iterable[NetworkResult]) -> str:
+    results = list(results)
+    if not results:
+        return "problem"
+    if all(result.unsure for result in results):
+        return "info"
+    return "agree" if len({result.expression for result in results}) == 1 else "disagree"
 
 
 def draw_cards(view: View, strength: float, cells: bool) -> list[str]:
@@ -138,7 +150,7 @@ def draw_attention(view: View, strength: float, cells: bool) -> str:
 
 def write_downloads(view: View) -> tuple[str, str]:
     """The analysis as a JSON file and as a figure; their paths."""
-    folder = Path(tempfile.mkdtemp(prefix="fer_", dir=gr.utils.get_upload_folder()))
+    folder = make_download_folder()
     json_file, figure_file = folder / "analysis.json", folder / "analysis.png"
     report = {"faces": [face_report(view.result)], "unavailable": view.unavailable}
     json_file.write_text(json.dumps(report, indent=2) + "\n")
@@ -161,12 +173,17 @@ def analyze_for_client(
 
 
 def example_files() -> list[str]:
-    return sorted(str(f) for f in EXAMPLES_FOLDER.glob("*") if f.suffix in {".jpg", ".png"})
+    """The photograph first, then the drawn faces in the expressions' order."""
+    drawn = [EXAMPLES_FOLDER / f"{expression}.png" for expression in EXPRESSIONS]
+    return [str(f) for f in (EXAMPLES_FOLDER / PHOTOGRAPH, *drawn) if f.is_file()]
 
 
-def build_compare_tab(analyzer: Analyzer) -> None:
-    """Lay out and wire the tab, inside a `gr.Tab`."""
-    picture_state, view_state = gr.State(), gr.State()
+def build_compare_tab(analyzer: Analyzer) -> gr.Image:
+    """Lay out and wire the tab, inside a `gr.Tab`; returns its picture input."""
+    picture_state = gr.State(time_to_live=KEEP_STATE_S)
+    view_state = gr.State(time_to_live=KEEP_STATE_S)
+    ticket = gr.State([0])  # counts what was asked for; changed in place, so that a run sees it
+    line = gr.HTML(find_faces(None)[1], elem_id="agreement")
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280):
             picture = picture_input(
@@ -176,17 +193,25 @@ def build_compare_tab(analyzer: Analyzer) -> None:
                 buttons=["fullscreen"],
                 elem_id="picture",
             )
-            face_crop = gr.Checkbox(
-                label="The picture is a face crop already",
-                info="For small data-set images, in which no face can be searched for.",
-                elem_id="face-crop",
+            whole = gr.Button(
+                "Take the whole picture for one face", visible=False, elem_id="take-whole"
+            )
+            overview = gr.Image(
+                label="Faces found",
+                interactive=False,
+                visible=False,
+                buttons=[],
+                height=220,
+                alt_text="The picture with a box around every face",
+                elem_id="overview",
             )
             faces = gr.Gallery(
-                label="Faces found (click one)",
+                label="Choose a face",
+                show_label=False,
                 columns=4,
-                height=130,
+                height=190,
                 allow_preview=False,
-                object_fit="contain",
+                buttons=[],
                 visible=False,
                 elem_id="faces",
             )
@@ -198,84 +223,117 @@ def build_compare_tab(analyzer: Analyzer) -> None:
             )
             strength = gr.Slider(0, 1, value=0.5, step=0.05, label="Heatmap over face")
             cells = gr.Checkbox(label="Show the 7x7 cells that were computed")
+            face_crop = gr.Checkbox(
+                label="The picture is a face crop already",
+                info="For small data-set images, in which no face can be searched for.",
+                elem_id="face-crop",
+            )
             gr.Examples(example_files(), [picture], label="Examples", elem_id="examples")
         with gr.Column(scale=3, min_width=320):
-            line = gr.HTML(find_faces(None)[1], elem_id="agreement")
             with gr.Row(equal_height=True):
-                cards = [
-                    gr.HTML(html.empty_card(name), elem_id=f"card-{name}", min_height=560)
-                    for name in PAGE_NETWORKS
-                ]
+                cards = []
+                for name in PAGE_NETWORKS:
+                    with gr.Column(min_width=240):
+                        empty = html.empty_card(name)
+                        card = gr.HTML(empty, elem_id=f"card-{name}", min_height=CARD_HEIGHT_PX)
+                        cards.append(card)
             gr.HTML(html.heat_legend())
-            attention = gr.HTML(elem_id="attention", min_height=40)
+            attention = gr.HTML(elem_id="attention", min_height=ATTENTION_HEIGHT_PX)
             with gr.Row():
-                json_button = gr.DownloadButton("Download JSON", visible=False, size="sm")
-                figure_button = gr.DownloadButton("Download figure", visible=False, size="sm")
+                json_button = gr.DownloadButton("Download JSON", interactive=False, size="sm")
+                figure_button = gr.DownloadButton("Download figure", interactive=False, size="sm")
     shown = [line, *cards, attention]
-    settings = [target, strength, cells]
+    drawn = [*cards, attention]
+    downloads = [json_button, figure_button]
+    choice = [overview, faces]
+    results = [view_state, *shown, *downloads]
 
-    def show_gallery(found: Picture | None):
-        several = found is not None and len(found.faces) > 1
-        if not several:
-            return gr.Gallery(value=None, visible=False)
-        crops = [align_face(found.image, face.landmarks) for face in found.faces]
+    def show_choice(found: Picture | None) -> list:
+        if found is None or len(found.faces) < 2:
+            return [gr.update(value=None, visible=False)] * 2
         boxed = draw_faces(found.image, [f.box_xyxy for f in found.faces], found.chosen)
-        return gr.Gallery(value=[*crops, boxed], visible=True)
-
-    def clear(text: str):
-        empty = [html.empty_card(name) for name in PAGE_NETWORKS]
-        return [None, text, *empty, "", gr.update(visible=False), gr.update(visible=False)]
-
-    def start(file, is_crop):
-        found, text = find_faces(file, is_crop)
-        return [found, show_gallery(found), *clear(text)]
-
-    def explain(found, target, strength, cells):
-        if found is None or not found.faces:
-            yield [gr.skip()] * (1 + len(shown) + 2)
-            return
-        for view in explain_face(analyzer, found, target):
-            cards = draw_cards(view, strength, cells)
-            yield [view, describe_view(view), *cards, gr.skip(), gr.skip()]
-        json_file, figure_file = write_downloads(view)
-        yield [
-            *[gr.skip()] * (1 + len(shown)),
-            gr.update(value=json_file, visible=True),
-            gr.update(value=figure_file, visible=True),
+        crops = [
+            (align_face(found.image, face.landmarks), f"face {number}")
+            for number, face in enumerate(found.faces, start=1)
         ]
+        return [gr.update(value=boxed, visible=True), gr.update(value=crops, visible=True)]
+
+    def clear(text: str) -> list:
+        empty = [html.empty_card(name) for name in PAGE_NETWORKS]
+        off = gr.update(value=None, interactive=False)
+        return [None, text, *empty, "", off, off]
+
+    def start(file, is_crop, ticket):
+        ticket[0] += 1
+        mine = ticket[0]
+        hidden = gr.update(visible=False)
+        if file is not None:
+            waiting = clear(html.notice("Looking for a face ..."))
+            yield [None, hidden, *show_choice(None), *waiting]
+        found, text = find_faces(file, is_crop)
+        if ticket[0] == mine:
+            faceless = found is not None and not found.faces
+            offer = gr.update(visible=True) if faceless else hidden
+            yield [found, offer, *show_choice(found), *clear(text)]
+
+    def explain(found, target, strength, cells, ticket):
+        if found is None or not found.faces:
+            yield [gr.skip()] * len(results)
+            return
+        mine = ticket[0]
+        for view in explain_face(analyzer, found, target):
+            if ticket[0] != mine:  # another picture or face was asked for meanwhile
+                return
+            done = draw_cards(view, strength, cells)
+            yield [view, describe_view(view), *done, gr.skip(), gr.skip()]
+        paths = write_downloads(view)
+        if ticket[0] == mine:
+            buttons = [gr.update(value=path, interactive=True) for path in paths]
+            yield [*[gr.skip()] * (1 + len(shown)), *buttons]
 
     def redraw(view, strength, cells):
-        return draw_cards(view, strength, cells) if view else [gr.skip()] * 4
+        if view is None:
+            return [gr.skip()] * len(drawn)
+        *made, heads = draw_cards(view, strength, cells)
+        missing = [n not in view.result.networks for n in PAGE_NETWORKS]
+        made = [gr.skip() if m else card for card, m in zip(made, missing, strict=True)]
+        return [*made, heads]
 
-    def choose(found, event: gr.SelectData):
-        if found is None or event.index >= len(found.faces):
-            return gr.skip()
-        return replace(found, chosen=event.index)
+    def choose(found, ticket, event: gr.SelectData):
+        if found is None or event.index == found.chosen:
+            return [gr.skip()] * 3
+        ticket[0] += 1
+        chosen = replace(found, chosen=event.index)
+        return [chosen, *show_choice(chosen)]
 
-    results = [view_state, *shown, json_button, figure_button]
-    explain_inputs = [picture_state, *settings]
-    private = {"api_visibility": "private", "show_progress": "hidden"}
-    for trigger in (picture.change, face_crop.input):
-        trigger(start, [picture, face_crop], [picture_state, faces, *results], **private).success(
-            explain, explain_inputs, results, **private
-        )
-    faces.select(choose, picture_state, picture_state, **private).success(
-        explain, explain_inputs, results, **private
-    )
-    target.input(explain, explain_inputs, results, **private)
-    for control in (strength.change, cells.input):
-        control(
-            redraw,
-            [view_state, strength, cells],
-            [*cards, attention],
-            trigger_mode="always_last",
-            **private,
-        )
+    def retarget(ticket):
+        ticket[0] += 1
 
-    endpoint_out = gr.JSON(visible=False)
+    latest = {
+        "api_visibility": "private",
+        "show_progress": "hidden",
+        "trigger_mode": "always_last",
+    }
+
+    def then_explain(event) -> None:
+        # The settings may have moved while the networks ran, so the end is drawn with them.
+        event.success(
+            explain, [picture_state, target, strength, cells, ticket], results, **latest
+        ).then(redraw, [view_state, strength, cells], drawn, **latest)
+
+    found_outputs = [picture_state, whole, *choice, *results]
+    for trigger in (picture.change, face_crop.change):
+        then_explain(trigger(start, [picture, face_crop, ticket], found_outputs, **latest))
+    whole.click(lambda: True, None, face_crop, api_visibility="private")
+    then_explain(faces.select(choose, [picture_state, ticket], [picture_state, *choice], **latest))
+    then_explain(target.input(retarget, ticket, None, **latest))
+    for trigger in (strength.change, cells.input):
+        trigger(redraw, [view_state, strength, cells], drawn, **latest)
+
     gr.Button(visible=False).click(
         lambda file, target, is_crop: analyze_for_client(analyzer, file, target, is_crop),
         [picture, target, face_crop],
-        endpoint_out,
+        gr.JSON(visible=False),
         api_name="analyze",
     )
+    return picture

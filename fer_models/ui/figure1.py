@@ -1,7 +1,6 @@
 """The Figure 1 tab: any faces in the paper's comparison, to look at and to download."""
 
 import json
-import tempfile
 from pathlib import Path
 
 import gradio as gr
@@ -11,7 +10,7 @@ from fer_models.expressions import EXPRESSIONS
 from fer_models.figure1 import make_figure1
 from fer_models.figures import FIGURE1_MAX_ROWS, save_figure
 from fer_models.ui import html
-from fer_models.ui.picture import ImageError, read_picture
+from fer_models.ui.picture import ImageError, make_download_folder, read_picture
 
 
 def row_name(file: Path) -> str:
@@ -35,8 +34,11 @@ def build_figure(analyzer: Analyzer, files: list[str] | None, progress) -> tuple
     if not images:
         return html.notice(" ".join(problems), "problem"), None, None, None
     progress(0.2, desc="Looking at the faces")
-    made = make_figure1(analyzer, images)
-    folder = Path(tempfile.mkdtemp(prefix="fer_", dir=gr.utils.get_upload_folder()))
+    try:
+        made = make_figure1(analyzer, images)
+    except ValueError as error:
+        return html.notice(str(error), "problem"), None, None, None
+    folder = make_download_folder()
     paths = [folder / "figure1.png", folder / "figure1.pdf", folder / "figure1.json"]
     progress(0.7, desc="Drawing")
     save_figure(made.figure, paths[0])
@@ -49,8 +51,8 @@ def build_figure(analyzer: Analyzer, files: list[str] | None, progress) -> tuple
     return text, *(str(path) for path in paths)
 
 
-def build_figure1_tab(analyzer: Analyzer) -> None:
-    """Lay out and wire the tab, inside a `gr.Tab`."""
+def build_figure1_tab(analyzer: Analyzer) -> gr.File:
+    """Lay out and wire the tab, inside a `gr.Tab`; returns its list of pictures."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280):
             files = gr.File(
@@ -67,6 +69,7 @@ def build_figure1_tab(analyzer: Analyzer) -> None:
                 "DDAMFN."
             )
             button = gr.Button("Draw Figure 1", variant="primary", elem_id="figure1-draw")
+            stop = gr.Button("Stop", size="sm")
         with gr.Column(scale=3, min_width=320):
             line = gr.HTML(html.notice("Drop up to 24 pictures, one face each."))
             picture = gr.Image(
@@ -87,4 +90,8 @@ def build_figure1_tab(analyzer: Analyzer) -> None:
         buttons = [gr.update(value=path, visible=path is not None) for path in made]
         return [text, made[0], *buttons]
 
-    button.click(draw, files, [line, picture, png, pdf, record], api_visibility="private")
+    drawing = button.click(draw, files, [line, picture, png, pdf, record], api_visibility="private")
+    stop.click(
+        lambda: html.notice("Stopped."), None, line, cancels=drawing, api_visibility="private"
+    )
+    return files

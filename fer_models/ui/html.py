@@ -9,7 +9,7 @@ from PIL import Image
 
 from fer_models.analysis import DISPLAY_NAMES, NetworkResult
 from fer_models.explain.attention import Attention
-from fer_models.figures import HEAD_COLORS, HEAT_COLORMAP, NETWORK_COLORS, heat_colors
+from fer_models.figures import HEAD_COLORS, NETWORK_COLORS, heat_colors
 
 
 def image_tag(image: np.ndarray, alt: str) -> str:
@@ -26,7 +26,8 @@ def image_tag(image: np.ndarray, alt: str) -> str:
 
 def notice(text: str, kind: str = "info") -> str:
     """The line above the columns; `kind` is info, agree, disagree or problem."""
-    return f'<div class="fer-notice fer-{kind}" role="status">{html.escape(text)}</div>'
+    live = 'role="status" aria-live="polite"'
+    return f'<div class="fer-notice fer-{kind}" {live}>{html.escape(text)}</div>'
 
 
 def probability_bars(result: NetworkResult) -> str:
@@ -54,7 +55,7 @@ def network_card(name: str, result: NetworkResult, overlay: np.ndarray) -> str:
         about = f"No region speaks for {gradcam.target}, so nothing is bright"
     return (
         f'<section class="fer-card" style="--network:{NETWORK_COLORS.get(name, "#555")}">'
-        f"<h3>{html.escape(title)}</h3>"
+        f"<h2>{html.escape(title)}</h2>"
         f'<p class="fer-answer"><strong>{result.expression}</strong> '
         f"{result.probability:.2f} {unsure}</p>"
         f"{image_tag(overlay, alt)}"
@@ -68,7 +69,7 @@ def empty_card(name: str, text: str = "") -> str:
     title = DISPLAY_NAMES.get(name, name)
     return (
         f'<section class="fer-card fer-empty" style="--network:{NETWORK_COLORS.get(name, "#555")}">'
-        f'<h3>{html.escape(title)}</h3><p class="fer-caption">{html.escape(text)}</p></section>'
+        f'<h2>{html.escape(title)}</h2><p class="fer-caption">{html.escape(text)}</p></section>'
     )
 
 
@@ -78,12 +79,13 @@ def heat_legend() -> str:
     gradient = ", ".join(f"rgb({r},{g},{b})" for r, g, b in stops)
     return (
         '<div class="fer-legend"><div class="fer-scale"><span>0</span>'
-        f'<span class="fer-gradient" style="background:linear-gradient(90deg,{gradient})" '
-        f'title="{HEAT_COLORMAP}"></span><span>each map\'s own maximum</span></div>'
+        f'<span class="fer-gradient" style="background:linear-gradient(90deg,{gradient})"></span>'
+        "<span>each map's own maximum</span></div>"
         "<p>Bright: the network's answer for the named expression rests most on these regions, as "
         "Grad-CAM estimates it. Dark: they add nothing to it, or speak against it. Each network "
-        "has 7x7 cells to look with; the smooth edges between them are drawn, not measured. A "
-        "heatmap is a hint about one network and proves nothing about the person.</p></div>"
+        "has 7x7 cells to look with; the smooth edges between them are drawn, not measured. The "
+        "networks saw this face grey and reduced to 48x48, as they were trained. A heatmap is a "
+        "hint about one network and proves nothing about the person.</p></div>"
     )
 
 
@@ -116,7 +118,7 @@ def attention_row(
         for k in range(i + 1, len(attention.maps))
     )
     return (
-        '<section class="fer-attention"><h3>DDAMFN\'s attention heads</h3>'
+        '<section class="fer-attention"><h2>DDAMFN\'s attention heads</h2>'
         f'<div class="fer-maps">{"".join(cells)}</div><p class="fer-keys">{keys}</p>'
         f'<p class="fer-caption">Mean over 512 channels, all on one scale: dark {low:.2f} to '
         f"bright {high:.2f}. The fused map multiplies what the trunk found at each cell, whatever "

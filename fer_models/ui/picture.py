@@ -1,5 +1,8 @@
 """The picture input: an image component that leaves reading the file to `load_image`."""
 
+import tempfile
+from pathlib import Path
+
 import gradio as gr
 import numpy as np
 
@@ -7,7 +10,7 @@ from fer_models.images import ImageError, load_image
 
 MAX_SIDE_PX = 1600
 
-__all__ = ["ImageError", "picture_input", "read_picture"]
+__all__ = ["ImageError", "make_download_folder", "picture_input", "read_picture"]
 
 
 def picture_input(**settings) -> gr.Image:
@@ -27,3 +30,10 @@ def read_picture(file: str) -> np.ndarray:
         ImageError: if it cannot be used; the message is meant for the page.
     """
     return load_image(file, MAX_SIDE_PX)
+
+
+def make_download_folder() -> Path:
+    """A fresh folder below gradio's own, whose files gradio serves, and deletes in time."""
+    uploads = Path(gr.utils.get_upload_folder())
+    uploads.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="fer_", dir=uploads))

@@ -1,7 +1,7 @@
 """A running page and a headless Chromium."""
 
-import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -16,33 +16,37 @@ START_LIMIT_S = 120
 
 
 @pytest.fixture(scope="session")
-def page_url():
+def page_url(tmp_path_factory):
     """`python app.py` as a user starts it, on a free port."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
-    server = subprocess.Popen(
-        [sys.executable, "app.py", "--port", "7899"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    url = "http://127.0.0.1:7899/"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("page") / "log.txt"
+    with log.open("w") as stream:
+        server = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port)],
+            cwd=ROOT,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{port}/"
     try:
         deadline = time.monotonic() + START_LIMIT_S
-        while True:
+        while server.poll() is None and time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(url, timeout=5).read()
                 break
             except OSError:
-                if server.poll() is not None or time.monotonic() > deadline:
-                    server.kill()
-                    raise RuntimeError(f"the page did not start: {server.stdout.read()}") from None
                 time.sleep(0.5)
+        else:
+            raise RuntimeError(f"the page did not start: {log.read_text()}")
         yield url
     finally:
         server.terminate()
-        server.wait(20)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
 
 
 @pytest.fixture(scope="session")

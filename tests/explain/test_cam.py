@@ -9,6 +9,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from fer_models.analysis import PAGE_NETWORKS
+from fer_models.explain import cam
 from fer_models.explain.cam import METHODS, Target, attribute
 from fer_models.networks import NETWORKS
 
@@ -25,14 +26,14 @@ def test_attribution_equals_the_packages_ordinary_grad_cam(name):
     torch.manual_seed(3)
     network = NETWORKS[name](num_classes=8).eval()
     images = torch.randn(2, 3, 112, 112)
-    # The heads' first answers hardly differ before training; logits need some spread.
     targets = [1, 5]
-    with GradCAM(network, [network.trunk]) as cam:
-        ordinary = cam(images, [ClassifierOutputTarget(t) for t in targets])
+    with GradCAM(network, [network.trunk]) as package:
+        ordinary = package(images, [ClassifierOutputTarget(t) for t in targets])
     with torch.no_grad():
         features = network.trunk(images)
     ours = attribute(network.head, features, [Target(t) for t in targets])
     assert ours.shape == (2, 7, 7)
+    assert ordinary.max() > 0.9  # else equal only because all is dark
     drawn = scale_cam_image(scale_cam_image(np.maximum(ours, 0), (112, 112)))
     np.testing.assert_allclose(drawn, ordinary, atol=1e-4)
 
@@ -55,20 +56,34 @@ def test_contrast_is_the_difference_of_the_two_expressions():
     np.testing.assert_allclose(contrast, one - other, atol=1e-6)
 
 
+@pytest.fixture
+def identities(monkeypatch):
+    """Every identity layer that `attribute` made: the layers on which the package lays hooks."""
+    made = []
+
+    class Recorded(nn.Identity):
+        def __init__(self):
+            super().__init__()
+            made.append(self)
+
+    monkeypatch.setattr(cam.nn, "Identity", Recorded)
+    return made
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_leaves_the_head_without_hooks_or_gradients(method):
-    head = NETWORKS["mfn"](num_classes=8).eval().requires_grad_(False).head
+def test_every_method_leaves_no_hook_and_no_gradient_behind(method, identities):
+    head = NETWORKS["mfn"](num_classes=8).eval().head
     values = attribute(head, torch.randn(1, 512, 7, 7), [Target(0)], method)
     assert values.shape == (1, 7, 7) and np.isfinite(values).all()
-    assert hooks_in(head) == 0
+    assert len(identities) == 1 and hooks_in(identities[0]) == 0 and hooks_in(head) == 0
     assert all(p.grad is None for p in head.parameters())
 
 
-def test_no_hook_is_left_after_an_error():
+def test_no_hook_is_left_after_an_error(identities):
     head = NETWORKS["mfn"](num_classes=8).eval().head
     with pytest.raises(IndexError):
         attribute(head, torch.randn(1, 512, 7, 7), [Target(99)])
-    assert hooks_in(head) == 0
+    assert len(identities) == 1 and hooks_in(identities[0]) == 0 and hooks_in(head) == 0
 
 
 def test_unknown_methods_and_wrong_numbers_of_targets_are_refused():
