@@ -85,11 +85,17 @@ def describe_checkpoint(card: Card) -> None:
     expressions = f"{len(card.labels)} expressions" if card.labels else "no expressions"
     print(f"{card.name}: {card.network}, {expressions}, {card.parameters:,} parameters")
     for split, metrics in card.metrics.items():
-        corrected = metrics["corrected"]
-        print(
-            f"  {metrics['data']} {split}: n {corrected['n']}, accuracy "
-            f"{corrected['accuracy']:.4f}, balanced {corrected['balanced_accuracy']:.4f}"
-        )
+        for kind in ("uncorrected", "corrected"):
+            numbers = metrics[kind]
+            print(
+                f"  {metrics['data']} {split}, {kind}: n {numbers['n']}, accuracy "
+                f"{numbers['accuracy']:.4f}, balanced over the seven basic expressions "
+                f"{numbers['balanced_accuracy_basic']:.4f}, over all "
+                f"{numbers['balanced_accuracy']:.4f}, expected calibration error "
+                f"{numbers['expected_calibration_error']:.4f}"
+            )
+    if note := card.training.get("note"):
+        print(f"  {note}")
 
 
 def import_file(arguments: argparse.Namespace) -> None:

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_models.analysis import Analyzer
+from fer_models.analysis import PAGE_NETWORKS, Analyzer
+from fer_models.checkpoints import shipped_checkpoints
 from fer_models.faces import align_face, detect_faces
 from fer_models.images import load_image
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "assets" / "examples" / "eileen_collins.jpg"
+# The page's networks whose weights are shipped; one without any has a column that says so.
+SHIPPED = tuple(name for name in PAGE_NETWORKS if name in shipped_checkpoints())
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 

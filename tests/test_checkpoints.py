@@ -128,8 +128,8 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_all_three_page_networks_are_shipped():
-    assert {"ddamfn", "mfn", "resnet50"} <= set(shipped_checkpoints())
+def test_the_papers_networks_are_shipped():
+    assert {"ddamfn", "mfn"} <= set(shipped_checkpoints())
 
 
 @pytest.mark.parametrize("name", shipped_checkpoints())
@@ -141,8 +141,6 @@ def test_a_shipped_card_is_what_recounting_gives(name):
     assert card.labels == EXPRESSIONS[: len(card.labels)]
     assert abs(sum(card.calibration.prior) - 1) < 1e-4
     assert checkpoints.find_checkpoint(name).stat().st_size < 50_000_000
-    assert {"PublicTest", "PrivateTest"} <= set(card.metrics)
-    assert card.metrics["PublicTest"]["corrected"]["n"] == 3199
     assert card.metrics["PrivateTest"]["corrected"]["n"] == 3152
     for metrics in card.metrics.values():
         for kind in ("corrected", "uncorrected"):

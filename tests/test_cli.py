@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.conftest import SHIPPED
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "assets" / "examples" / "eileen_collins.jpg"
 
@@ -24,7 +26,7 @@ def test_analyze_writes_the_documented_json_and_a_figure(tmp_path):
     assert done.stdout.startswith("face 1: ")
     face = json.loads(out.read_text())["faces"][0]
     assert len(face["box_xyxy"]) == 4 and face["score"] > 0.9
-    assert list(face["networks"]) == ["ddamfn", "mfn", "resnet50"]
+    assert list(face["networks"]) == list(SHIPPED)
     ddamfn = face["networks"]["ddamfn"]
     assert set(ddamfn) == {"expression", "probabilities", "gradcam", "attention", "seconds"}
     assert abs(sum(ddamfn["probabilities"].values()) - 1) < 1e-3

@@ -53,8 +53,8 @@ def test_figure1_has_the_papers_columns_and_a_record_of_what_made_it(
     titles = [axis.get_title() for axis in made.figure.axes[:4]]
     assert titles == ["original", "ResNet-50", "MFN", "DDAMFN"]
     assert made.figure.axes[0].get_ylabel() == "happiness"
-    cell = made.figure.axes[1].get_xlabel()
-    result = made.record["rows"][0]["networks"]["resnet50"]
+    cell = made.figure.axes[2].get_xlabel()
+    result = made.record["rows"][0]["networks"]["mfn"]
     assert cell.startswith(
         f"{result['expression']} {result['probabilities'][result['expression']]:.2f}"
     )

@@ -258,8 +258,13 @@ class Run:
 
     @torch.no_grad()
     def update_average(self) -> None:
-        """Exponential moving average of weights and statistics, quicker at the start."""
-        decay = min(self.recipe.ema_decay, (1 + self.step) / (10 + self.step))
+        """Exponential moving average of weights and statistics, anew and quicker in each phase.
+
+        Images of another size give other statistics, which must not linger in the average.
+        """
+        phase = next(phase for phase in self.phases if self.step <= phase.stop)
+        done = self.step - phase.start
+        decay = min(self.recipe.ema_decay, (1 + done) / (10 + done))
         averaged, current = self.averaged.state_dict(), self.network.state_dict()
         floating = [name for name, value in averaged.items() if value.is_floating_point()]
         torch._foreach_lerp_(

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from fer_models.calibration import Calibration
 from fer_models.checkpoints import find_checkpoint, load_network, save_card
 from fer_models.preprocessing import Preprocessing
+from training.calibrate import fit_calibration
 from training.datasets import load_faces
 from training.datasets.face_set import FaceSet
 from training.metrics import Metrics, measure
@@ -97,6 +99,11 @@ def main() -> None:
     parser.add_argument(
         "--write-card", action="store_true", help="record the numbers in the checkpoint's card"
     )
+    parser.add_argument(
+        "--recalibrate",
+        action="store_true",
+        help="first choose the card's prior correction and temperature anew, on this split",
+    )
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -113,6 +120,12 @@ def main() -> None:
         )
     network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
     logits = predict_logits(network, faces, card.preprocessing, device, arguments.flip)
+    if arguments.recalibrate:
+        fitted = fit_calibration(
+            logits, faces.labels, card.labels, np.array(card.calibration.prior)
+        )
+        card = replace(card, calibration=fitted)
+        print(f"strength {fitted.strength}, temperature {fitted.temperature}")
     results = measure_both(logits, faces, card.calibration)
     for name, metrics in results.items():
         print(f"--- {name}\n{describe(metrics, faces.expressions)}")
@@ -124,7 +137,7 @@ def main() -> None:
         title = f"{card.name}, {key}: {100 * results['corrected'].accuracy:.2f} %"
         figure = draw_confusion(results["corrected"].confusion, faces.expressions, title)
         save_figure(figure, arguments.confusion)
-    if arguments.write_card:
+    if arguments.write_card or arguments.recalibrate:
         metrics = {**card.metrics, key: {"data": arguments.data.partition(":")[0], **numbers}}
         file = find_checkpoint(arguments.checkpoint).with_suffix(".json")
         save_card(replace(card, metrics=metrics), file)

@@ -1,33 +1,12 @@
-"""Logit adjustment and temperature against cases solved by hand."""
+"""The choice of strength and temperature against cases solved by hand."""
 
 import numpy as np
 import pytest
 import torch
 
-from fer_models.calibration import Calibration
 from training.calibrate import fit_calibration
 
 NAMES = ("neutral", "happiness")
-
-
-def test_full_strength_divides_the_prior_out():
-    calibration = Calibration(prior=(0.9, 0.1), strength=1.0)
-    logits = torch.log(torch.tensor([[0.9, 0.1], [0.5, 0.5]]))
-    probabilities = calibration.probabilities(logits)
-    assert probabilities[0].tolist() == pytest.approx([0.5, 0.5])
-    assert probabilities[1].tolist() == pytest.approx([0.1, 0.9])
-
-
-def test_temperature_changes_how_sure_but_not_which():
-    logits = torch.tensor([[2.0, 0.0]])
-    cool = Calibration((0.5, 0.5), temperature=2.0).probabilities(logits)
-    assert cool[0, 0].item() == pytest.approx(1 / (1 + np.exp(-1)))
-
-
-def test_no_calibration_is_plain_softmax():
-    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
-    plain = Calibration.none(3).probabilities(logits)
-    assert torch.allclose(plain, torch.softmax(logits, dim=1))
 
 
 def overconfident_faces(sharpness: float) -> tuple[torch.Tensor, np.ndarray]:
