@@ -271,10 +271,12 @@ def build_compare_tab(analyzer: Analyzer) -> gr.Image:
             waiting = clear(html.notice("Looking for a face ..."))
             yield [None, hidden, *show_choice(None), *waiting]
         found, text = find_faces(file, is_crop)
-        if ticket[0] == mine:
-            faceless = found is not None and not found.faces
-            offer = gr.update(visible=True) if faceless else hidden
-            yield [found, offer, *show_choice(found), *clear(text)]
+        if ticket[0] != mine:
+            yield [gr.skip()] * len(found_outputs)
+            return
+        faceless = found is not None and not found.faces
+        offer = gr.update(visible=True) if faceless else hidden
+        yield [found, offer, *show_choice(found), *clear(text)]
 
     def explain(found, target, strength, cells, ticket):
         if found is None or not found.faces:
@@ -283,13 +285,16 @@ def build_compare_tab(analyzer: Analyzer) -> gr.Image:
         mine = ticket[0]
         for view in explain_face(analyzer, found, target):
             if ticket[0] != mine:  # another picture or face was asked for meanwhile
+                # Gradio sends a generator's last output once more when it ends.
+                yield [gr.skip()] * len(results)
                 return
             done = draw_cards(view, strength, cells)
             yield [view, describe_view(view), *done, gr.skip(), gr.skip()]
         paths = write_downloads(view)
-        if ticket[0] == mine:
-            buttons = [gr.update(value=path, interactive=True) for path in paths]
-            yield [*[gr.skip()] * (1 + len(shown)), *buttons]
+        buttons = [gr.update(value=path, interactive=True) for path in paths]
+        if ticket[0] != mine:
+            buttons = [gr.skip()] * len(buttons)
+        yield [*[gr.skip()] * (1 + len(shown)), *buttons]
 
     def redraw(view, strength, cells):
         if view is None:

@@ -84,7 +84,7 @@ def write(folder: Path, name: str) -> Path:
     [
         ("text.jpg", "not a picture"),
         ("one-pixel.png", "No face was found"),
-        ("grey.png", "face crop already"),
+        ("grey.png", "cut-out face"),
     ],
 )
 def test_what_cannot_be_explained_gets_a_notice_with_the_next_step(tmp_path, name, message):
