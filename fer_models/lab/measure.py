@@ -1,0 +1,473 @@
+"""The Lab's faces before the networks: what they answer, and whether their heatmaps tell why.
+
+python -m fer_models.lab.measure --table FILE.md
+"""
+
+import argparse
+import copy
+import functools
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer
+from fer_models.checkpoints import Checkpoint, CheckpointError
+from fer_models.expressions import EXPRESSIONS
+from fer_models.faces import (
+    MIN_FACE_SIDE_PX,
+    MIN_SCORE,
+    Face,
+    align_face,
+    detect_faces,
+    load_detector,
+)
+from fer_models.lab.actions import ACTIONS_OF_REGION, mirror_name, region_of_action
+from fer_models.lab.experiments import Ablation, Sweep, ablate_actions, sweep
+from fer_models.lab.identities import IDENTITIES
+from fer_models.lab.parameters import FaceParameters
+from fer_models.lab.regions import region_masks
+from fer_models.lab.render import render_face
+
+REGIONS = tuple(ACTIONS_OF_REGION)
+# A Lab face is hundreds of pixels wide. MTCNN looks for it in ever smaller copies of the picture;
+# leaving out the first ones, in which only small faces are found, keeps the copies that find it.
+SKIPPED_COPIES = 5
+# Below this change of probability no action "matters": it would be noise of the drawing.
+MIN_CHANGE = 0.01
+
+OnImage = Callable[[], None]
+
+
+@functools.cache
+def _large_face_detector():
+    detector = copy.copy(load_detector())  # the networks are shared, the setting is its own
+    detector.min_face_size = MIN_FACE_SIDE_PX / detector.factor**SKIPPED_COPIES
+    return detector
+
+
+def find_face(image: np.ndarray) -> Face | None:
+    """The face of a Lab picture, as `detect_faces` finds it, in a fraction of the time.
+
+    Every picture is searched anew, as a photograph is: an open mouth moves the landmarks, and
+    with them the crop that the networks see. Where the quick search is unsure, the full one runs.
+
+    Args:
+        image: (512,512,3) RGB uint8.
+    """
+    boxes, scores, landmarks = _large_face_detector().detect(Image.fromarray(image), landmarks=True)
+    if boxes is not None and scores[0] >= MIN_SCORE:  # the largest comes first
+        inside = boxes[0].min() >= 1 and boxes[0].max() <= min(image.shape[:2]) - 2
+        if inside:
+            box = tuple(float(v) for v in boxes[0])
+            return Face(box, landmarks[0].astype(np.float64) - 0.5, float(scores[0]))
+    return next(iter(detect_faces(image)), None)
+
+
+def predict_crops(checkpoint: Checkpoint, crops: Sequence[np.ndarray]) -> np.ndarray:
+    """Probabilities (N,8) of aligned crops (112,112,3), in the order of EXPRESSIONS.
+
+    An expression that the network does not know is NaN.
+    """
+    card = checkpoint.card
+    answers = np.full((len(crops), len(EXPRESSIONS)), np.nan)
+    if crops:
+        with torch.inference_mode():
+            logits = checkpoint.network(card.preprocessing(list(crops)))
+            probabilities = card.calibration.probabilities(logits).numpy()
+        answers[:, [EXPRESSIONS.index(label) for label in card.labels]] = probabilities
+    return answers
+
+
+def predict_networks(
+    analyzer: Analyzer,
+    networks: Sequence[str],
+    images: Iterable[np.ndarray],
+    on_image: OnImage | None = None,
+) -> np.ndarray:
+    """What several networks answer to pictures that are searched and aligned once for all.
+
+    Args:
+        networks: M names.
+        images: N pictures (H,W,3) RGB uint8.
+        on_image: called after each picture was searched, for a progress bar.
+
+    Returns:
+        (N,M,8) probabilities in the order of EXPRESSIONS; NaN where no face was found.
+
+    Raises:
+        CheckpointError: if a network cannot be loaded.
+    """
+    checkpoints = [analyzer.checkpoint(name) for name in networks]
+    crops, rows, count = [], [], 0
+    for row, image in enumerate(images):
+        face = find_face(image)
+        if face is not None:
+            crops.append(align_face(image, face.landmarks))
+            rows.append(row)
+        count = row + 1
+        if on_image:
+            on_image()
+    answers = np.full((count, len(checkpoints), len(EXPRESSIONS)), np.nan)
+    for column, checkpoint in enumerate(checkpoints):
+        answers[rows, column] = predict_crops(checkpoint, crops)
+    return answers
+
+
+def predict_faces(analyzer: Analyzer, network: str, images: Iterable[np.ndarray]) -> np.ndarray:
+    """One network's probabilities (N,8), see `predict_networks`; for `sweep`, `ablate_actions`."""
+    return predict_networks(analyzer, [network], images)[:, 0]
+
+
+def loadable_networks(
+    analyzer: Analyzer, networks: Sequence[str] = PAGE_NETWORKS
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The names of those that load, and for each other why it does not."""
+    loaded, unavailable = [], {}
+    for name in networks:
+        try:
+            analyzer.checkpoint(name)
+            loaded.append(name)
+        except CheckpointError as error:
+            unavailable[name] = str(error)
+    return tuple(loaded), unavailable
+
+
+def _joint_predict(analyzer: Analyzer, networks: Sequence[str], on_image: OnImage | None):
+    """Images to (N, M x 8): all networks side by side, so that each face is drawn once."""
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        return predict_networks(analyzer, networks, images, on_image).reshape(len(images), -1)
+
+    return predict
+
+
+def _columns(index: int) -> slice:
+    return slice(index * len(EXPRESSIONS), (index + 1) * len(EXPRESSIONS))
+
+
+def sweep_networks(
+    analyzer: Analyzer,
+    networks: Sequence[str],
+    parameters: FaceParameters,
+    name: str,
+    values: Sequence[float] | None = None,
+    symmetric: bool = False,
+    on_image: OnImage | None = None,
+) -> dict[str, Sweep]:
+    """`sweep` for several networks; probabilities (S,8) are NaN where no face was found.
+
+    Raises:
+        ValueError: see `sweep`; CheckpointError if a network cannot be loaded.
+    """
+    predict = _joint_predict(analyzer, networks, on_image)
+    joint = sweep(predict, parameters, name, values, symmetric)
+    return {
+        network: replace(joint, probabilities=joint.probabilities[:, _columns(index)])
+        for index, network in enumerate(networks)
+    }
+
+
+def ablate_networks(
+    analyzer: Analyzer,
+    networks: Sequence[str],
+    parameters: FaceParameters,
+    expression: str,
+    on_image: OnImage | None = None,
+) -> dict[str, Ablation]:
+    """`ablate_actions` for several networks, each with its own ranking; `target` is in EXPRESSIONS.
+
+    Raises:
+        ValueError: if no face is found in the picture; CheckpointError if a network is missing.
+    """
+    target = EXPRESSIONS.index(expression)
+    joint = ablate_actions(_joint_predict(analyzer, networks, on_image), parameters, target)
+    if np.isnan(joint.full).all():
+        raise ValueError("No face is found in this picture; turn the head to the camera.")
+    ablations = {}
+    for index, network in enumerate(networks):
+        full, without = joint.full[_columns(index)], joint.without[:, _columns(index)]
+        change = full[target] - without[:, target]
+        order = np.argsort(-np.abs(change), kind="stable")
+        actions = tuple(joint.actions[i] for i in order)
+        ablations[network] = Ablation(target, actions, full, without[order], change[order])
+    return ablations
+
+
+def count_pictures(parameters: FaceParameters) -> int:
+    """How many pictures an ablation of the face draws: it, and it without each pair of actions."""
+    return 1 + len({frozenset({a, mirror_name(a)}) for a in parameters.actions})
+
+
+def region_cells(
+    parameters: FaceParameters, landmarks: np.ndarray, cells: int = 7
+) -> dict[str, np.ndarray]:
+    """How much of each heatmap cell shows each region: (cells,cells) in 0..1.
+
+    Args:
+        landmarks: (5,2) in the 512x512 picture; the masks are aligned by them as the face is.
+        cells: of a heatmap's side; divides 112.
+    """
+    shares = {}
+    for region, mask in region_masks(parameters).items():
+        image = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
+        crop = align_face(image, landmarks)[..., 0] / 255
+        side = len(crop) // cells
+        shares[region] = crop.reshape(cells, side, cells, side).mean(axis=(1, 3))
+    return shares
+
+
+def region_shares(
+    attribution: np.ndarray, parameters: FaceParameters, landmarks: np.ndarray
+) -> dict[str, float]:
+    """Which share of a heatmap's positive mass lies on each region of the face.
+
+    What is missing from 1 lies on hair, ears, neck and background. A heatmap without anything
+    positive gives zeros.
+
+    Args:
+        attribution: (7,7), signed; each cell's mass counts as spread evenly over the cell.
+        landmarks: (5,2) in the 512x512 picture.
+    """
+    positive = np.maximum(attribution, 0)
+    total = float(positive.sum())
+    cells = region_cells(parameters, landmarks, len(positive))
+    return {r: float((positive * c).sum() / total) if total else 0.0 for r, c in cells.items()}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A network's heatmap for an expression beside what removing the actions shows.
+
+    Attributes:
+        shares: region -> share of the heatmap's positive mass, see `region_shares`.
+        areas: region -> share of the crop, which is what an even heatmap would give it.
+        ablation: the network's own ranking of the active actions.
+    """
+
+    shares: dict[str, float]
+    areas: dict[str, float]
+    ablation: Ablation
+
+    @property
+    def brightest(self) -> str | None:
+        """The region with the largest share; None where the heatmap is empty."""
+        region = max(self.shares, key=self.shares.get)
+        return region if self.shares[region] > 0 else None
+
+    @property
+    def decisive(self) -> tuple[str, ...] | None:
+        """The action (or pair) whose removal costs the expression most; None where none does.
+
+        An action that speaks against the expression cannot show in a heatmap of what speaks for
+        it, so it is passed over.
+        """
+        change = np.nan_to_num(self.ablation.change)
+        if not len(change) or change.max() < MIN_CHANGE:
+            return None
+        return self.ablation.actions[int(change.argmax())]
+
+    @property
+    def agrees(self) -> bool | None:
+        """Does the brightest region hold the decisive action? None where one of them is missing."""
+        if self.brightest is None or self.decisive is None:
+            return None
+        return region_of_action(self.decisive[0]) == self.brightest
+
+
+def check_claims(
+    analyzer: Analyzer,
+    networks: Sequence[str],
+    parameters: FaceParameters,
+    expression: str,
+    on_image: OnImage | None = None,
+) -> dict[str, Claim]:
+    """Every network's heatmap for an expression, and what its active actions do to the answer.
+
+    Raises:
+        ValueError: if no face is found, or a network does not know the expression.
+        CheckpointError: if a network cannot be loaded.
+    """
+    image = render_face(parameters)
+    face = find_face(image)
+    if face is None:
+        raise ValueError("No face is found in this picture; turn the head to the camera.")
+    results = analyzer.analyze_faces(image, [face], target=expression, networks=networks)
+    ablations = ablate_networks(analyzer, networks, parameters, expression, on_image)
+    heatmaps = {n: r.gradcam.values for n, r in results.faces[0].networks.items()}
+    areas = region_shares(np.ones((7, 7)), parameters, face.landmarks)
+    return {
+        name: Claim(
+            region_shares(heatmaps[name], parameters, face.landmarks), areas, ablations[name]
+        )
+        for name in networks
+    }
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A Lab face: the recipe it was posed by, and what each network answers, with what probability.
+
+    `answers` is empty where no face was found.
+    """
+
+    identity: int
+    expression: str
+    answers: dict[str, tuple[str, float]]
+
+
+def expression_rows(
+    analyzer: Analyzer, networks: Sequence[str], on_image: OnImage | None = None
+) -> list[TableRow]:
+    """Every identity with every expression at full intensity, seen from the front."""
+    rows = []
+    for identity in range(len(IDENTITIES)):
+        faces = [FaceParameters(identity).with_expression(e) for e in EXPRESSIONS]
+        answers = predict_networks(analyzer, networks, map(render_face, faces), on_image)
+        for expression, answer in zip(EXPRESSIONS, answers, strict=True):
+            said = {
+                name: (EXPRESSIONS[int(np.nanargmax(p))], float(np.nanmax(p)))
+                for name, p in zip(networks, answer, strict=True)
+                if not np.isnan(p).all()
+            }
+            rows.append(TableRow(identity, expression, said))
+    return rows
+
+
+def _cell(row: TableRow, network: str) -> str:
+    if network not in row.answers:
+        return "no face found"
+    answer, probability = row.answers[network]
+    text = f"{answer} {probability:.2f}"
+    return text if answer == row.expression else f"**{text}**"
+
+
+def _agreement(rows: Sequence[TableRow], network: str) -> str:
+    hits = sum(row.answers.get(network, ("",))[0] == row.expression for row in rows)
+    return f"{hits} of {len(rows)}"
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body)]
+
+
+def expression_table(rows: Sequence[TableRow], networks: Sequence[str]) -> str:
+    """The rows as Markdown: how often each network answers the recipe, then every face."""
+    titles = [DISPLAY_NAMES.get(name, name) for name in networks]
+    summary = [
+        [e, *(_agreement([r for r in rows if r.expression == e], n) for n in networks)]
+        for e in EXPRESSIONS
+    ]
+    summary.append(["all", *(_agreement(rows, name) for name in networks)])
+    unanimous = sum(
+        len({answer for answer, _ in row.answers.values()}) == 1
+        and len(row.answers) == len(networks)
+        for row in rows
+    )
+    faces = [
+        [IDENTITIES[row.identity].name, row.expression, *(_cell(row, name) for name in networks)]
+        for row in rows
+    ]
+    return "\n".join(
+        [
+            "# What the networks answer to the Lab's faces",
+            "",
+            f"{len(IDENTITIES)} identities, each posed by the recipe of each expression at full "
+            "intensity, seen from the front. A recipe is a combination of facial actions, not a "
+            "truth: where a network disagrees, the drawing, the recipe or the network may be at "
+            "fault.",
+            "",
+            "## How often a network answers the recipe's expression",
+            "",
+            *_table(["recipe", *titles], summary),
+            "",
+            f"The networks give one and the same answer for {unanimous} of {len(rows)} faces.",
+            "",
+            "## Every face",
+            "",
+            "An answer other than the recipe's is bold; the number is the answer's probability.",
+            "",
+            *_table(["face", "recipe", *titles], faces),
+        ]
+    )
+
+
+def claims_table(
+    analyzer: Analyzer, networks: Sequence[str], on_image: OnImage | None = None
+) -> str:
+    """How often the heatmap's brightest region holds the action that matters most, as Markdown.
+
+    Each posed face is explained for its recipe's expression. The second number is how often the
+    region with the largest area would have been right, which needs no heatmap at all.
+    """
+    counts = {name: np.zeros(3, int) for name in networks}  # right, right by area, asked
+    for identity in range(len(IDENTITIES)):
+        for expression in EXPRESSIONS[1:]:
+            parameters = FaceParameters(identity).with_expression(expression)
+            if find_face(render_face(parameters)) is None:
+                continue
+            claims = check_claims(analyzer, networks, parameters, expression, on_image)
+            for name, claim in claims.items():
+                if claim.agrees is not None:
+                    largest = max(claim.areas, key=claim.areas.get)
+                    by_area = region_of_action(claim.decisive[0]) == largest
+                    counts[name] += [claim.agrees, by_area, 1]
+    body = [
+        [DISPLAY_NAMES.get(n, n), f"{right} of {asked}", f"{by_area} of {asked}"]
+        for n, (right, by_area, asked) in counts.items()
+    ]
+    return "\n".join(
+        [
+            "## Does the brightest region hold the action that matters most?",
+            "",
+            "For each posed face and its recipe's expression: the region with most Grad-CAM mass, "
+            "against the action whose removal lowers the probability most. Left out are faces "
+            f"where no removal costs {MIN_CHANGE:g}, or whose heatmap is empty.",
+            "",
+            *_table(["network", "brightest region", "largest region, without a heatmap"], body),
+        ]
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 2 after one line on stderr."""
+    from tqdm import tqdm
+
+    parser = argparse.ArgumentParser(
+        prog="python -m fer_models.lab.measure",
+        description="Asks the page's networks about every Lab identity and expression.",
+    )
+    parser.add_argument("--table", type=Path, help="the Markdown file to write; else it is shown")
+    parser.add_argument(
+        "--claims",
+        action="store_true",
+        help="also check the heatmaps against the removal of actions (minutes)",
+    )
+    options = parser.parse_args(arguments)
+    analyzer = Analyzer()
+    try:
+        networks, unavailable = loadable_networks(analyzer)
+        for message in unavailable.values():
+            sys.stderr.write(f"{message}\n")
+        if not networks:
+            raise ValueError("No network can be loaded, so there is nothing to ask.")
+        with tqdm(desc="faces", unit="face") as bar:
+            text = expression_table(expression_rows(analyzer, networks, bar.update), networks)
+            if options.claims:
+                text += "\n\n" + claims_table(analyzer, networks, bar.update)
+        if options.table:
+            options.table.write_text(text + "\n", encoding="utf-8")
+        else:
+            sys.stdout.write(text + "\n")
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

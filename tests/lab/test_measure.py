@@ -1,0 +1,211 @@
+"""The Lab's faces before the networks: a toy analyzer whose answers are known by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from fer_models.analysis import Analyzer
+from fer_models.calibration import Calibration
+from fer_models.expressions import EXPRESSIONS
+from fer_models.faces import align_face, detect_faces
+from fer_models.lab import measure
+from fer_models.lab.experiments import Ablation
+from fer_models.lab.parameters import FaceParameters
+from fer_models.lab.regions import region_masks
+
+NEUTRAL = FaceParameters(1)
+SMILE = NEUTRAL.with_expression("happiness")
+
+
+def checkpoint(labels, network):
+    """A checkpoint whose network sees crops (N,3,112,112) in 0..1."""
+
+    def preprocess(crops):
+        return torch.tensor(np.stack(crops)).movedim(-1, 1).float() / 255
+
+    card = SimpleNamespace(
+        labels=labels, preprocessing=preprocess, calibration=Calibration.none(len(labels))
+    )
+    return SimpleNamespace(card=card, network=network)
+
+
+def spot(row: slice, labels):
+    """A network that sees one spot of the crop alone: its mean is happiness's logit, times 6."""
+
+    def network(images):
+        logits = torch.zeros(len(images), len(labels))
+        logits[:, labels.index("happiness")] = 6 * images[:, :, row, 46:66].mean((1, 2, 3))
+        return logits
+
+    return checkpoint(labels, network)
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """Two networks: one sees the mouth's rows, the other, in another label order, the brows'."""
+    checkpoints = {
+        "mouth": spot(slice(84, 98), EXPRESSIONS),
+        "brows": spot(slice(0, 25), tuple(reversed(EXPRESSIONS[:7]))),
+    }
+    analyzer = Analyzer(tuple(checkpoints))
+    analyzer.checkpoint = checkpoints.__getitem__
+    return analyzer
+
+
+@pytest.fixture(scope="module")
+def grey_picture():
+    return np.full((512, 512, 3), 128, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("identity", "expression", "yaw"), [(0, "neutral", 0), (5, "surprise", 30), (9, "fear", -45)]
+)
+def test_the_quick_search_finds_the_very_landmarks_of_the_full_one(
+    rendered, identity, expression, yaw
+):
+    image = rendered(FaceParameters(identity, yaw_deg=yaw).with_expression(expression))
+    quick, full = measure.find_face(image), detect_faces(image)[0]
+    np.testing.assert_allclose(quick.landmarks, full.landmarks, atol=0.05)
+
+
+def test_a_small_face_is_left_to_the_full_search(photograph):
+    small = np.full((512, 512, 3), 128, np.uint8)
+    small[200:300, 200:300] = photograph[::5, ::5][:100, :100]
+    found = measure.find_face(small)
+    assert found is not None
+    assert found.side_px < 100
+
+
+def test_predictions_come_in_the_order_of_the_expressions_whatever_the_cards_order(toy, rendered):
+    answer = measure.predict_faces(toy, "brows", [rendered(NEUTRAL)])[0]
+    assert EXPRESSIONS[int(np.nanargmax(answer))] == "happiness"
+    assert np.isnan(answer[EXPRESSIONS.index("contempt")])
+    assert np.nansum(answer) == pytest.approx(1)
+
+
+def test_a_picture_without_a_face_gets_nan_and_leaves_the_others_alone(toy, rendered, grey_picture):
+    seen = []
+    images = [rendered(NEUTRAL), grey_picture, rendered(SMILE)]
+    both = measure.predict_networks(toy, ["mouth", "brows"], images, lambda: seen.append(1))
+    assert both.shape == (3, 2, 8)
+    assert np.isnan(both[1]).all()
+    assert not np.isnan(both[[0, 2], 0]).any()
+    assert len(seen) == 3
+    np.testing.assert_array_equal(both[2, 0], measure.predict_faces(toy, "mouth", images[2:])[0])
+    np.testing.assert_allclose(
+        both[0, 0],
+        measure.predict_crops(
+            toy.checkpoint("mouth"),
+            [align_face(images[0], detect_faces(images[0])[0].landmarks)],
+        )[0],
+        atol=1e-4,
+    )
+
+
+def test_a_sweep_gives_each_network_its_own_curve(toy):
+    curves = measure.sweep_networks(toy, ["mouth", "brows"], NEUTRAL, "jawOpen", [0.0, 1.0])
+    happiness = EXPRESSIONS.index("happiness")
+    change = {n: abs(np.diff(c.probabilities[:, happiness])[0]) for n, c in curves.items()}
+    assert curves["mouth"].probabilities.shape == (2, 8)
+    assert change["mouth"] > 0.05
+    assert change["mouth"] > 2 * change["brows"]
+
+
+def test_every_network_ranks_the_actions_for_itself(toy):
+    face = NEUTRAL.with_actions(jawOpen=1.0, browOuterUpLeft=1.0, browOuterUpRight=1.0)
+    ablations = measure.ablate_networks(toy, ["mouth", "brows"], face, "happiness")
+    assert ablations["mouth"].actions[0] == ("jawOpen",)
+    for name, ablation in ablations.items():
+        assert list(abs(ablation.change)) == sorted(abs(ablation.change), reverse=True)
+        full = measure.predict_faces(toy, name, [measure.render_face(face)])[0]
+        np.testing.assert_allclose(ablation.full, full)
+    assert measure.count_pictures(face) == 3
+
+
+def test_an_ablation_without_a_face_in_sight_says_so(toy, monkeypatch):
+    monkeypatch.setattr(measure, "find_face", lambda image: None)
+    with pytest.raises(ValueError, match="turn the head"):
+        measure.ablate_networks(toy, ["mouth"], SMILE, "happiness")
+
+
+def test_a_heatmap_on_the_masks_own_cells_lies_on_that_region(rendered):
+    landmarks = detect_faces(rendered(NEUTRAL))[0].landmarks
+    cells = measure.region_cells(NEUTRAL, landmarks)
+    for region in ("brows", "mouth", "nose"):
+        attribution = np.full((7, 7), -1.0)
+        attribution[np.unravel_index(cells[region].argmax(), (7, 7))] = 3.0
+        shares = measure.region_shares(attribution, NEUTRAL, landmarks)
+        assert max(shares, key=shares.get) == region
+        assert shares[region] == pytest.approx(cells[region].max())
+
+
+def test_the_regions_follow_the_alignment_of_the_face():
+    tilted = FaceParameters(1, roll_deg=20)
+    masks = region_masks(tilted)
+    landmarks = detect_faces(measure.render_face(tilted))[0].landmarks
+    cells = measure.region_cells(tilted, landmarks)
+    # Upright again in the crop: brows in its top rows, mouth in its lower ones, both in the middle.
+    assert cells["brows"][:2, 1:6].mean() > 0.5 > cells["brows"][3:].mean()
+    assert cells["mouth"][5, 2:5].mean() > 0.8
+    assert sum(masks.values()).max() == 1
+    assert sum(cells.values()).max() <= 1.02
+
+
+def test_even_brightness_gives_the_areas_and_an_empty_heatmap_nothing(rendered):
+    landmarks = detect_faces(rendered(NEUTRAL))[0].landmarks
+    shares = measure.region_shares(np.ones((7, 7)), NEUTRAL, landmarks)
+    assert 0.6 < sum(shares.values()) <= 1
+    assert set(measure.region_shares(-np.ones((7, 7)), NEUTRAL, landmarks).values()) == {0.0}
+
+
+def claim(mouth_share: float, changes: dict[str, float]) -> measure.Claim:
+    shares = {"brows": 0.3, "eyes": 0.1, "nose": 0.1, "mouth": mouth_share, "jaw": 0.0}
+    ordered = sorted(changes, key=lambda a: -abs(changes[a]))
+    ablation = Ablation(
+        1,
+        tuple((a,) for a in ordered),
+        np.zeros(8),
+        np.zeros((len(ordered), 8)),
+        np.array([changes[a] for a in ordered]),
+    )
+    return measure.Claim(shares, shares, ablation)
+
+
+def test_heatmap_and_intervention_agree_where_the_brightest_region_holds_the_action():
+    assert claim(0.5, {"mouthSmileLeft": 0.4, "browInnerUp": 0.1}).agrees is True
+    assert claim(0.5, {"mouthSmileLeft": 0.1, "browInnerUp": 0.4}).agrees is False
+    assert claim(0.2, {"mouthSmileLeft": 0.4, "browInnerUp": 0.1}).agrees is False
+
+
+def test_an_action_that_speaks_against_the_expression_is_not_the_one_that_matters():
+    one = claim(0.5, {"mouthSmileLeft": 0.2, "browInnerUp": -0.6})
+    assert one.decisive == ("mouthSmileLeft",)
+    assert one.agrees is True
+
+
+def test_without_a_change_or_without_brightness_there_is_no_verdict():
+    assert claim(0.5, {"mouthSmileLeft": 0.001}).agrees is None
+    assert claim(0.5, {}).agrees is None
+    dark = measure.Claim(dict.fromkeys(measure.REGIONS, 0.0), {}, claim(0.5, {}).ablation)
+    assert dark.brightest is None
+
+
+def test_the_table_counts_agreement_and_shows_every_disagreement():
+    rows = [
+        measure.TableRow(0, "fear", {"mfn": ("fear", 0.9), "ddamfn": ("surprise", 0.8)}),
+        measure.TableRow(1, "fear", {"mfn": ("fear", 0.7), "ddamfn": ("fear", 0.6)}),
+        measure.TableRow(2, "fear", {}),
+    ]
+    text = measure.expression_table(rows, ["ddamfn", "mfn"])
+    assert "| fear | 1 of 3 | 2 of 3 |" in text
+    assert "| Ada | fear | **surprise 0.80** | fear 0.90 |" in text
+    assert "| Chen | fear | no face found | no face found |" in text
+    assert "for 1 of 3 faces" in text
+
+
+def test_the_command_says_in_one_line_that_there_are_no_networks(monkeypatch, capsys):
+    monkeypatch.setattr(measure, "loadable_networks", lambda analyzer: ((), {"mfn": "mfn: gone."}))
+    assert measure.main([]) == 2
+    assert capsys.readouterr().err.splitlines()[0] == "mfn: gone."
