@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from fer_models.checkpoints import Checkpoint, CheckpointError, load_network
+from fer_models.checkpoints import Card, Checkpoint, CheckpointError, load_network
 from fer_models.explain.attention import Attention, attend, has_attention
 from fer_models.explain.cam import Target, attribute
 from fer_models.expressions import canonical_expression
@@ -25,11 +25,15 @@ BATCH_FACES = 8
 
 @dataclass(frozen=True)
 class GradCam:
-    """Which expression is explained, and the signed, unscaled attribution (7,7) to the features."""
+    """Which expression is explained, and the signed, unscaled attribution (7,7) to the features.
+
+    With `minus`, what is explained is how far the target's logit leads that expression's.
+    """
 
     target: str
     values: np.ndarray
     method: str = "grad-cam"
+    minus: str | None = None
 
     @property
     def max(self) -> float:
@@ -115,6 +119,7 @@ class Analyzer:
         image: np.ndarray,
         *,
         target: str | None = None,
+        minus: str | None = None,
         face_crop: bool = False,
         method: str = "grad-cam",
         networks: Sequence[str] | None = None,
@@ -124,16 +129,19 @@ class Analyzer:
         Args:
             image: (H,W,3) RGB uint8.
             target: the expression to explain for all networks; each one's own answer if None.
+            minus: explain how far the target's logit leads this expression's instead.
             face_crop: the image is a face crop already, so none is searched for.
             method: see `explain.cam.METHODS`.
             networks: those to run; the analyzer's by default.
 
         Raises:
-            ValueError: if the image is none, or the target or method unknown.
+            ValueError: if the image is none, or the target, minus or method does not do.
         """
         check_image(image)
         faces = [face_of_crop(image)] if face_crop else detect_faces(image)
-        return self.analyze_faces(image, faces, target=target, method=method, networks=networks)
+        return self.analyze_faces(
+            image, faces, target=target, minus=minus, method=method, networks=networks
+        )
 
     def analyze_faces(
         self,
@@ -141,33 +149,80 @@ class Analyzer:
         faces: Sequence[Face],
         *,
         target: str | None = None,
+        minus: str | None = None,
         method: str = "grad-cam",
         networks: Sequence[str] | None = None,
     ) -> Analysis:
         """As `analyze`, for faces that were found before."""
-        target = None if target is None else canonical_expression(target)
+        target, minus = check_contrast(target, minus)
         left_out = max(0, len(faces) - MAX_FACES)
         faces = list(faces)[:MAX_FACES]
         crops = [align_face(image, face.landmarks) for face in faces]
-        results, unavailable = {}, {}
-        for name in self.networks if networks is None else networks:
-            try:
-                checkpoint = self.checkpoint(name)
-            except CheckpointError as error:
-                unavailable[name] = str(error)
-                continue
-            results[name] = [
-                result
-                for start in range(0, len(crops), BATCH_FACES)
-                for result in explain_crops(
-                    checkpoint, crops[start : start + BATCH_FACES], target, method
-                )
-            ]
+        loaded, unavailable = self._load(networks)
+        results = {
+            name: explain_crops(checkpoint, crops, target, minus, method)
+            for name, checkpoint in loaded.items()
+        }
         found = [
             FaceResult(face, crop, {name: results[name][index] for name in results})
             for index, (face, crop) in enumerate(zip(faces, crops, strict=True))
         ]
         return Analysis(found, unavailable, left_out)
+
+    def analyze_crops(
+        self,
+        crops: Sequence[np.ndarray],
+        *,
+        target: str | None = None,
+        minus: str | None = None,
+        method: str = "grad-cam",
+        networks: Sequence[str] | None = None,
+    ) -> dict[str, list[NetworkResult]]:
+        """Every network's answers on faces that are aligned already, in the crops' order.
+
+        A network that cannot be loaded is left out; `analyze` says why. Otherwise as `analyze`.
+
+        Args:
+            crops: any number of (112,112,3) RGB uint8, as `align_face` makes them.
+        """
+        target, minus = check_contrast(target, minus)
+        for crop in crops:
+            check_image(crop)
+        loaded, _ = self._load(networks)
+        return {
+            name: explain_crops(checkpoint, crops, target, minus, method)
+            for name, checkpoint in loaded.items()
+        }
+
+    def probabilities(self, name: str, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """One network's corrected and calibrated probabilities, without any explanation.
+
+        Args:
+            crops: any number of (112,112,3) RGB uint8, as `align_face` makes them.
+
+        Returns:
+            (N,K) float32 in the order of the card's labels.
+
+        Raises:
+            CheckpointError: if the network's files are missing or damaged.
+        """
+        checkpoint = self.checkpoint(name)
+        batches = [np.empty((0, len(checkpoint.card.labels)), np.float32)]
+        for batch in _batches(crops):
+            with torch.no_grad():
+                logits = checkpoint.network(checkpoint.card.preprocessing(batch))
+            batches.append(checkpoint.card.calibration.probabilities(logits).numpy())
+        return np.concatenate(batches)
+
+    def _load(self, networks: Sequence[str] | None) -> tuple[dict[str, Checkpoint], dict[str, str]]:
+        """The checkpoints that load, and why the others do not."""
+        loaded, unavailable = {}, {}
+        for name in self.networks if networks is None else networks:
+            try:
+                loaded[name] = self.checkpoint(name)
+            except CheckpointError as error:
+                unavailable[name] = str(error)
+        return loaded, unavailable
 
 
 def check_image(image: np.ndarray) -> None:
@@ -178,21 +233,62 @@ def check_image(image: np.ndarray) -> None:
         )
 
 
+def check_contrast(target: str | None, minus: str | None) -> tuple[str | None, str | None]:
+    """The two expressions by their canonical names.
+
+    Raises:
+        ValueError: if one is unknown, both are the same, or `minus` stands alone.
+    """
+    target = None if target is None else canonical_expression(target)
+    minus = None if minus is None else canonical_expression(minus)
+    if minus is not None and target is None:
+        raise ValueError(f"minus={minus!r} is taken from a target; give the target too.")
+    if minus is not None and target == minus:
+        raise ValueError(f"{target} minus itself is nothing; give two different expressions.")
+    return target, minus
+
+
 def explain_crops(
-    checkpoint: Checkpoint, crops: Sequence[np.ndarray], target: str | None, method: str
+    checkpoint: Checkpoint,
+    crops: Sequence[np.ndarray],
+    target: str | None,
+    minus: str | None,
+    method: str,
 ) -> list[NetworkResult]:
-    """One trunk pass over aligned crops, then the answer, attribution and attention from it."""
+    """One network's answers on any number of aligned crops, a batch at a time."""
+    return [
+        result
+        for batch in _batches(crops)
+        for result in _explain_batch(checkpoint, batch, target, minus, method)
+    ]
+
+
+def _batches(crops: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    for start in range(0, len(crops), BATCH_FACES):
+        yield list(crops[start : start + BATCH_FACES])
+
+
+def _explain_batch(
+    checkpoint: Checkpoint,
+    crops: list[np.ndarray],
+    target: str | None,
+    minus: str | None,
+    method: str,
+) -> list[NetworkResult]:
+    """One trunk pass, then the answer, attribution and attention from the same features."""
     began = time.perf_counter()
     network, card = checkpoint.network, checkpoint.card
     with torch.no_grad():
-        features = network.trunk(card.preprocessing(list(crops)))  # (N, C, 7, 7)
+        features = network.trunk(card.preprocessing(crops))  # (N, C, 7, 7)
         logits = network.head(features)
         probabilities = card.calibration.probabilities(logits).numpy()  # (N, K)
     answers = probabilities.argmax(axis=1)
     explained = (
         [int(a) for a in answers] if target is None else [_position(card, target)] * len(crops)
     )
-    attributions = attribute(network.head, features, [Target(e) for e in explained], method)
+    taken_off = None if minus is None else _position(card, minus)
+    targets = [Target(expression, taken_off) for expression in explained]
+    attributions = attribute(network.head, features, targets, method)
     attention = (
         attend(network.head, features) if has_attention(network.head) else [None] * len(crops)
     )
@@ -201,7 +297,7 @@ def explain_crops(
         NetworkResult(
             expression=card.labels[answers[n]],
             probabilities=dict(zip(card.labels, probabilities[n].tolist(), strict=True)),
-            gradcam=GradCam(card.labels[explained[n]], attributions[n], method),
+            gradcam=GradCam(card.labels[explained[n]], attributions[n], method, minus),
             attention=attention[n],
             seconds=seconds,
         )
@@ -209,10 +305,12 @@ def explain_crops(
     ]
 
 
-def _position(card, target: str) -> int:
-    if target not in card.labels:
-        raise ValueError(f"{card.name} does not know {target}; it knows {', '.join(card.labels)}.")
-    return card.labels.index(target)
+def _position(card: Card, expression: str) -> int:
+    if expression not in card.labels:
+        raise ValueError(
+            f"{card.name} does not know {expression}; it knows {', '.join(card.labels)}."
+        )
+    return card.labels.index(expression)
 
 
 def describe_agreement(networks: dict[str, NetworkResult]) -> str:

@@ -53,6 +53,60 @@ def test_one_target_for_all_networks_explains_that_expression(analyzer, photogra
         assert not np.allclose(result.gradcam.values, own.gradcam.values)
 
 
+def test_a_contrast_explains_the_lead_of_one_expression_over_another(analyzer, photograph_crop):
+    def values(**explained):
+        results = analyzer.analyze_crops([photograph_crop], **explained)
+        assert list(results) == list(SHIPPED)
+        return {name: result[0].gradcam for name, result in results.items()}
+
+    one, other = values(target="sadness"), values(target="neutral")
+    contrast = values(target="Sad", minus="neutral")
+    for name, gradcam in contrast.items():
+        assert (gradcam.target, gradcam.minus) == ("sadness", "neutral")
+        expected = one[name].values - other[name].values
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(gradcam.values / scale, expected / scale, atol=1e-4)
+
+
+def test_a_contrast_that_explains_nothing_is_refused(analyzer, photograph):
+    with pytest.raises(ValueError, match="give the target too"):
+        analyzer.analyze(photograph, minus="neutral")
+    with pytest.raises(ValueError, match="two different expressions"):
+        analyzer.analyze(photograph, target="sad", minus="sadness")
+    with pytest.raises(ValueError, match="boredom"):
+        analyzer.analyze(photograph, target="sadness", minus="boredom")
+
+
+def test_aligned_crops_give_what_the_whole_photograph_gives(analyzer, photograph, analysis):
+    results = analyzer.analyze_crops([analysis.faces[0].crop] * 2)
+    for name, expected in analysis.faces[0].networks.items():
+        assert len(results[name]) == 2
+        for found in results[name]:
+            assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+            np.testing.assert_allclose(
+                found.gradcam.values,
+                expected.gradcam.values,
+                atol=1e-4 * np.abs(expected.gradcam.values).max(),
+            )
+
+
+def test_what_is_no_crop_is_refused(analyzer):
+    with pytest.raises(ValueError, match="RGB uint8"):
+        analyzer.analyze_crops([np.zeros((112, 112, 3))])
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_probabilities_of_many_crops_are_those_of_each(analyzer, photograph_crop, name):
+    crops = [np.roll(photograph_crop, shift, axis=1) for shift in range(11)]
+    found = analyzer.probabilities(name, crops)
+    results = analyzer.analyze_crops(crops, networks=[name])[name]
+    expected = np.array([list(result.probabilities.values()) for result in results])
+    assert found.shape == expected.shape and found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not np.allclose(found[0], found[5])
+    assert analyzer.probabilities(name, []).shape == (0, expected.shape[1])
+
+
 def test_a_face_crop_is_taken_whole(analyzer, photograph_crop):
     result = analyzer.analyze(photograph_crop, face_crop=True).faces[0]
     assert result.face.source in {"face-crop", "framed"}
