@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fer_models.words import load_words
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50_000_000
@@ -14,7 +16,18 @@ REDUCIBLE_MODES = ("RGB", "L", "RGBA", "LA", "CMYK", "YCbCr")
 
 
 class ImageError(ValueError):
-    """A picture that cannot be used; the message says why and what to do."""
+    """A picture that cannot be used; the message says why and what to do.
+
+    Args:
+        key: the message's entry in the words' section `[images]`, so that a page can say it in
+            its own language.
+        values: what fills the message.
+    """
+
+    def __init__(self, key: str, **values):
+        self.key = f"images.{key}"
+        self.values = values
+        super().__init__(load_words()(self.key, **values))
 
 
 def load_image(file: str | Path, max_side_px: int | None = None) -> np.ndarray:
@@ -30,22 +43,25 @@ def load_image(file: str | Path, max_side_px: int | None = None) -> np.ndarray:
     """
     file = Path(file)
     if not file.is_file():
-        raise ImageError(f"{file.name}: no such file.")
+        raise ImageError("missing_file", file=file.name)
     if file.stat().st_size > MAX_BYTES:
-        raise ImageError(f"{file.name}: larger than {MAX_BYTES // 10**6} MB; use a smaller one.")
+        raise ImageError("too_many_bytes", file=file.name, limit=MAX_BYTES // 10**6)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError:
-        raise ImageError(_too_large(file)) from None
+        raise ImageError("too_large_to_open", file=file.name, limit=MAX_PIXELS // 10**6) from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        raise ImageError(
-            f"{file.name}: not a picture that can be read; use JPEG, PNG, WebP, GIF, BMP or TIFF."
-        ) from None
+        raise ImageError("unreadable", file=file.name) from None
     with image:
         if image.width * image.height > MAX_PIXELS:
-            raise ImageError(_too_large(file, image.size))
+            raise ImageError(
+                "too_many_pixels",
+                file=file.name,
+                size=f"{image.width}x{image.height}",
+                limit=MAX_PIXELS // 10**6,
+            )
         try:
             if max_side_px is not None:
                 image.draft("RGB", (max_side_px, max_side_px))  # JPEG only: decodes fewer pixels
@@ -54,20 +70,10 @@ def load_image(file: str | Path, max_side_px: int | None = None) -> np.ndarray:
                 upright.thumbnail((max_side_px,) * 2, Image.Resampling.BICUBIC, reducing_gap=2.0)
             rgb = to_rgb(upright)
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
-            raise ImageError(
-                f"{file.name}: the picture is damaged ({error}); save or download it anew."
-            ) from None
+            raise ImageError("damaged", file=file.name, error=error) from None
     if max_side_px is not None and max(rgb.size) > max_side_px:
         rgb.thumbnail((max_side_px, max_side_px), Image.Resampling.BICUBIC, reducing_gap=2.0)
     return np.asarray(rgb)
-
-
-def _too_large(file: Path, size: tuple[int, int] | None = None) -> str:
-    has = f" has {size[0]}x{size[1]} pixels, which" if size else ""
-    return (
-        f"{file.name}:{has} is over {MAX_PIXELS // 10**6} megapixels; reduce the picture and "
-        "try again."
-    )
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -8,13 +8,13 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
+from fer_models.agreement import describe_agreement
 from fer_models.analysis import (
     DISPLAY_NAMES,
     PAGE_NETWORKS,
     Analyzer,
     FaceResult,
     NetworkResult,
-    describe_agreement,
 )
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face, align_face, detect_faces, face_of_crop
@@ -27,7 +27,14 @@ from fer_models.figures import (
 )
 from fer_models.report import analysis_report, face_report
 from fer_models.ui import html
-from fer_models.ui.picture import ImageError, make_download_folder, picture_input, read_picture
+from fer_models.ui.picture import (
+    ImageError,
+    explain_error,
+    make_download_folder,
+    picture_input,
+    read_picture,
+)
+from fer_models.words import Words
 
 OWN_ANSWER = "its own answer"
 CARD_SIDE_PX = 336
@@ -58,24 +65,22 @@ class View:
     unavailable: dict[str, str]
 
 
-def find_faces(file: str | None, face_crop: bool = False) -> tuple[Picture | None, str]:
+def find_faces(
+    file: str | None, words: Words, face_crop: bool = False
+) -> tuple[Picture | None, str]:
     """A picture's faces, and a notice where there is none or it cannot be read."""
     if file is None:
-        return None, html.notice("Upload a picture, use the webcam, or click an example.")
+        return None, html.notice(words("compare.empty"))
     try:
         image = read_picture(file)
     except ImageError as error:
-        return None, html.notice(str(error), "problem")
+        return None, html.notice(explain_error(error, words), "problem")
     faces = [face_of_crop(image)] if face_crop else detect_faces(image)
     if not faces:
         height, width = image.shape[:2]
-        text = (
-            f"No face was found in this picture ({width}x{height} pixels). Try one in which the "
-            "face is larger, upright and lit; or, if it is a cut-out face already, take the whole "
-            "picture for one face with the button below it."
-        )
+        text = words("compare.no_face", width=width, height=height)
         return Picture(image, []), html.notice(text, "problem")
-    return Picture(image, faces), html.notice("Looking at the face ...")
+    return Picture(image, faces), html.notice(words("compare.looking_at_face"))
 
 
 def explain_face(analyzer: Analyzer, picture: Picture, target: str) -> Iterator[View]:
@@ -92,18 +97,18 @@ def explain_face(analyzer: Analyzer, picture: Picture, target: str) -> Iterator[
         yield View(picture, result, dict(unavailable))
 
 
-def describe_view(view: View) -> str:
+def describe_view(view: View, words: Words) -> str:
     """The line above the columns: agreement, and what makes the answers doubtful."""
     results = view.result.networks
     done = len(results) + len(view.unavailable) == len(PAGE_NETWORKS)
-    text = describe_agreement(results)
+    text = describe_agreement(results, words)
     face = view.result.face
     if face.source == "detected" and face.side_px < SMALL_FACE_PX:
-        text += " The face is small in this picture, so do not rely on any of it."
+        text += " " + words("compare.small_face")
     if face.source == "framed":
-        text += " No landmarks were found in this crop, so the usual framing is assumed."
+        text += " " + words("compare.framed")
     for name in view.unavailable:
-        text += f" {DISPLAY_NAMES[name]} is not available."
+        text += " " + words("compare.unavailable", network=DISPLAY_NAMES[name])
     return html.notice(text, _kind_of_notice(results.values()) if done else "info")
 
 
@@ -116,7 +121,7 @@ def _kind_of_notice(results: Iterable[NetworkResult]) -> str:
     return "agree" if len({result.expression for result in results}) == 1 else "disagree"
 
 
-def draw_cards(view: View, strength: float, cells: bool) -> list[str]:
+def draw_cards(view: View, strength: float, cells: bool, words: Words) -> list[str]:
     """The three columns, DDAMFN, MFN, ResNet-50, and the attention row: four HTML strings."""
     crop = align_face(view.picture.image, view.result.face.landmarks, CARD_SIDE_PX)
     cards = []
@@ -124,14 +129,14 @@ def draw_cards(view: View, strength: float, cells: bool) -> list[str]:
         result = view.result.networks.get(name)
         if result is None:
             missing = view.unavailable.get(name)
-            cards.append(html.empty_card(name, missing or "working ..."))
+            cards.append(html.empty_card(name, missing or words("compare.working")))
             continue
         overlay = overlay_heatmap(crop, result.gradcam.values, strength=strength, cells=cells)
-        cards.append(html.network_card(name, result, overlay))
-    return [*cards, draw_attention(view, strength, cells)]
+        cards.append(html.network_card(name, result, overlay, words))
+    return [*cards, draw_attention(view, strength, cells, words)]
 
 
-def draw_attention(view: View, strength: float, cells: bool) -> str:
+def draw_attention(view: View, strength: float, cells: bool, words: Words) -> str:
     """DDAMFN's heads over the face, all on one scale; empty where DDAMFN is missing."""
     result = view.result.networks.get("ddamfn")
     if result is None or result.attention is None:
@@ -145,7 +150,7 @@ def draw_attention(view: View, strength: float, cells: bool) -> str:
         for m in maps
     ]
     winners = draw_winners(attention, crop, strength)
-    return html.attention_row(attention, pictures, winners, low, high)
+    return html.attention_row(attention, pictures, winners, low, high, words)
 
 
 def write_downloads(view: View) -> tuple[str, str]:
@@ -159,17 +164,21 @@ def write_downloads(view: View) -> tuple[str, str]:
 
 
 def analyze_for_client(
-    analyzer: Analyzer, file: str | None, target: str = OWN_ANSWER, face_crop: bool = False
+    analyzer: Analyzer,
+    file: str | None,
+    words: Words,
+    target: str = OWN_ANSWER,
+    face_crop: bool = False,
 ) -> dict:
     """The `/analyze` endpoint: every face of a picture, as the command line's JSON."""
     if file is None:
-        raise gr.Error("Give a picture.", print_exception=False)
+        raise gr.Error(words("compare.give_picture"), print_exception=False)
     try:
         image = read_picture(file)
         wanted = None if target == OWN_ANSWER else target
         return analysis_report(analyzer.analyze(image, target=wanted, face_crop=face_crop))
     except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        raise gr.Error(explain_error(error, words), print_exception=False) from None
 
 
 def example_files() -> list[str]:
@@ -178,35 +187,44 @@ def example_files() -> list[str]:
     return [str(f) for f in (EXAMPLES_FOLDER / PHOTOGRAPH, *drawn) if f.is_file()]
 
 
-def build_compare_tab(analyzer: Analyzer) -> gr.Image:
-    """Lay out and wire the tab, inside a `gr.Tab`; returns its picture input."""
+@dataclass(frozen=True)
+class CompareTab:
+    """What other tabs need of this one: its picture input, and the state that holds a `Picture`.
+
+    The state holds None before the first picture; a `Picture` without faces where none was found.
+    """
+
+    input: gr.Image
+    picture: gr.State
+
+
+def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
+    """Lay out and wire the tab, inside a `gr.Tab`."""
     picture_state = gr.State(time_to_live=KEEP_STATE_S)
     view_state = gr.State(time_to_live=KEEP_STATE_S)
     ticket = gr.State([0])  # counts what was asked for; changed in place, so that a run sees it
-    line = gr.HTML(find_faces(None)[1], elem_id="agreement")
+    line = gr.HTML(find_faces(None, words)[1], elem_id="agreement")
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280):
             picture = picture_input(
-                label="Picture",
+                label=words("compare.picture"),
                 sources=["upload", "webcam", "clipboard"],
                 height=280,
                 buttons=["fullscreen"],
                 elem_id="picture",
             )
-            whole = gr.Button(
-                "Take the whole picture for one face", visible=False, elem_id="take-whole"
-            )
+            whole = gr.Button(words("compare.whole"), visible=False, elem_id="take-whole")
             overview = gr.Image(
-                label="Faces found",
+                label=words("compare.overview"),
                 interactive=False,
                 visible=False,
                 buttons=[],
                 height=220,
-                alt_text="The picture with a box around every face",
+                alt_text=words("compare.overview_alt"),
                 elem_id="overview",
             )
             faces = gr.Gallery(
-                label="Choose a face",
+                label=words("compare.faces"),
                 show_label=False,
                 columns=4,
                 height=190,
@@ -216,19 +234,24 @@ def build_compare_tab(analyzer: Analyzer) -> gr.Image:
                 elem_id="faces",
             )
             target = gr.Dropdown(
-                [OWN_ANSWER, *EXPRESSIONS],
+                [
+                    (words("compare.own_answer"), OWN_ANSWER),
+                    *((words.expression(e), e) for e in EXPRESSIONS),
+                ],
                 value=OWN_ANSWER,
-                label="Explain, for each network",
+                label=words("compare.target"),
                 elem_id="target",
             )
-            strength = gr.Slider(0, 1, value=0.5, step=0.05, label="Heatmap over face")
-            cells = gr.Checkbox(label="Show the 7x7 cells that were computed")
+            strength = gr.Slider(0, 1, value=0.5, step=0.05, label=words("compare.strength"))
+            cells = gr.Checkbox(label=words("compare.cells"))
             face_crop = gr.Checkbox(
-                label="The picture is a face crop already",
-                info="For small data-set images, in which no face can be searched for.",
+                label=words("compare.face_crop"),
+                info=words("compare.face_crop_info"),
                 elem_id="face-crop",
             )
-            gr.Examples(example_files(), [picture], label="Examples", elem_id="examples")
+            gr.Examples(
+                example_files(), [picture], label=words("compare.examples"), elem_id="examples"
+            )
         with gr.Column(scale=3, min_width=320):
             with gr.Row(equal_height=True):
                 cards = []
@@ -237,11 +260,15 @@ def build_compare_tab(analyzer: Analyzer) -> gr.Image:
                         empty = html.empty_card(name)
                         card = gr.HTML(empty, elem_id=f"card-{name}", min_height=CARD_HEIGHT_PX)
                         cards.append(card)
-            gr.HTML(html.heat_legend())
+            gr.HTML(html.heat_legend(words))
             attention = gr.HTML(elem_id="attention", min_height=ATTENTION_HEIGHT_PX)
             with gr.Row():
-                json_button = gr.DownloadButton("Download JSON", interactive=False, size="sm")
-                figure_button = gr.DownloadButton("Download figure", interactive=False, size="sm")
+                json_button = gr.DownloadButton(
+                    words("page.download_json"), interactive=False, size="sm"
+                )
+                figure_button = gr.DownloadButton(
+                    words("compare.download_figure"), interactive=False, size="sm"
+                )
     shown = [line, *cards, attention]
     drawn = [*cards, attention]
     downloads = [json_button, figure_button]
@@ -253,7 +280,7 @@ def build_compare_tab(analyzer: Analyzer) -> gr.Image:
             return [gr.update(value=None, visible=False)] * 2
         boxed = draw_faces(found.image, [f.box_xyxy for f in found.faces], found.chosen)
         crops = [
-            (align_face(found.image, face.landmarks), f"face {number}")
+            (align_face(found.image, face.landmarks), words("compare.face_number", number=number))
             for number, face in enumerate(found.faces, start=1)
         ]
         return [gr.update(value=boxed, visible=True), gr.update(value=crops, visible=True)]
@@ -268,9 +295,9 @@ def build_compare_tab(analyzer: Analyzer) -> gr.Image:
         mine = ticket[0]
         hidden = gr.update(visible=False)
         if file is not None:
-            waiting = clear(html.notice("Looking for a face ..."))
+            waiting = clear(html.notice(words("compare.looking_for_face")))
             yield [None, hidden, *show_choice(None), *waiting]
-        found, text = find_faces(file, is_crop)
+        found, text = find_faces(file, words, is_crop)
         if ticket[0] != mine:
             yield [gr.skip()] * len(found_outputs)
             return
@@ -288,8 +315,8 @@ def build_compare_tab(analyzer: Analyzer) -> gr.Image:
                 # Gradio sends a generator's last output once more when it ends.
                 yield [gr.skip()] * len(results)
                 return
-            done = draw_cards(view, strength, cells)
-            yield [view, describe_view(view), *done, gr.skip(), gr.skip()]
+            done = draw_cards(view, strength, cells, words)
+            yield [view, describe_view(view, words), *done, gr.skip(), gr.skip()]
         paths = write_downloads(view)
         buttons = [gr.update(value=path, interactive=True) for path in paths]
         if ticket[0] != mine:
@@ -299,7 +326,7 @@ def build_compare_tab(analyzer: Analyzer) -> gr.Image:
     def redraw(view, strength, cells):
         if view is None:
             return [gr.skip()] * len(drawn)
-        *made, heads = draw_cards(view, strength, cells)
+        *made, heads = draw_cards(view, strength, cells, words)
         missing = [n not in view.result.networks for n in PAGE_NETWORKS]
         made = [gr.skip() if m else card for card, m in zip(made, missing, strict=True)]
         return [*made, heads]
@@ -336,9 +363,10 @@ def build_compare_tab(analyzer: Analyzer) -> gr.Image:
         trigger(redraw, [view_state, strength, cells], drawn, **latest)
 
     gr.Button(visible=False).click(
-        lambda file, target, is_crop: analyze_for_client(analyzer, file, target, is_crop),
+        lambda file, target, is_crop: analyze_for_client(analyzer, file, words, target, is_crop),
         [picture, target, face_crop],
         gr.JSON(visible=False),
         api_name="analyze",
+        api_visibility="public" if words.language == "en" else "private",
     )
-    return picture
+    return CompareTab(picture, picture_state)

@@ -37,6 +37,7 @@ from fer_models.lab.render import render_face
 from fer_models.ui import html
 from fer_models.ui.compare import KEEP_STATE_S, Picture, View, describe_view
 from fer_models.ui.picture import make_download_folder
+from fer_models.words import load_words
 
 # What an action does, in words a reader knows; sides ("Left", "Right") are added to it.
 ACTION_WORDS = {
@@ -219,7 +220,7 @@ def lab_card(name: str, result: NetworkResult, overlay: np.ndarray | None) -> st
         f"<h2>{DISPLAY_NAMES[name]}</h2>"
         f'<p class="fer-answer"><strong>{result.expression}</strong> '
         f"{result.probability:.2f} {unsure}</p>"
-        f"{html.probability_bars(result)}{picture}</section>"
+        f"{html.probability_bars(result, load_words())}{picture}</section>"
     )
 
 
@@ -241,7 +242,10 @@ def measure(analyzer: Analyzer, parameters: FaceParameters, heatmaps: bool = Fal
             continue
         overlay = overlay_heatmap(crop, answer.gradcam.values) if heatmaps else None
         cards.append(lab_card(name, answer, overlay))
-    return [describe_view(View(Picture(image, [face]), result, analysis.unavailable)), *cards]
+    return [
+        describe_view(View(Picture(image, [face]), result, analysis.unavailable), load_words()),
+        *cards,
+    ]
 
 
 def sweep_choices() -> list[tuple[str, str]]:

@@ -1,4 +1,6 @@
-"""The page: title, tabs, and the words that every page of this kind owes its readers."""
+"""The page, once in each language: title, tabs, and the words that it owes its readers."""
+
+from pathlib import Path
 
 import gradio as gr
 
@@ -6,22 +8,11 @@ from fer_models.analysis import Analyzer
 from fer_models.ui.compare import build_compare_tab
 from fer_models.ui.figure1 import build_figure1_tab
 from fer_models.ui.lab import build_lab_tab, connect_lab
+from fer_models.words import LANGUAGES, Words, load_words
 
-TITLE = "What does a facial-expression network look at?"
-INTRODUCTION = (
-    f"# {TITLE}\n"
-    "One face, three networks: what each answers, and which regions its answer rests on."
-)
-RESPONSIBLE_USE = (
-    "**Before you believe it.** These networks name the expression that people would give a "
-    "picture of a face. A posed face is not a feeling, and no picture shows what somebody feels. "
-    "Inferring emotions of people at work or at school is prohibited in the European Union except "
-    "for medical or safety reasons (AI Act, Art. 5(1)(f)) and regulated in other places. The "
-    "networks learned from small grey web images and err more often on rare expressions and on "
-    "people unlike those in them. A picture is kept on this server for at most about two "
-    "hours, to show and download its results, and is used for nothing else."
-)
 KEEP_UPLOADS_S = 3600
+# A browser is sent to the page in its language, unless the visitor chose the other one.
+CHOOSE_LANGUAGE = Path(__file__).with_name("language.js").read_text()
 
 
 def page_theme() -> gr.themes.Base:
@@ -35,19 +26,38 @@ def page_theme() -> gr.themes.Base:
 
 
 def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
-    """The page; no weights are loaded before the first picture."""
+    """The page, English at `/` and Chinese at `/zh`; no weights are loaded before a picture."""
     analyzer = analyzer or Analyzer()
     with gr.Blocks(
-        title=TITLE, analytics_enabled=False, delete_cache=(600, KEEP_UPLOADS_S), fill_width=True
+        title=load_words("en")("page.title"),
+        analytics_enabled=False,
+        delete_cache=(600, KEEP_UPLOADS_S),
+        fill_width=True,
     ) as page:
-        gr.Markdown(INTRODUCTION)
-        with gr.Tabs() as tabs:
-            with gr.Tab("Compare", id="compare"):
-                picture = build_compare_tab(analyzer)
-            with gr.Tab("Lab", id="lab") as lab_tab:
-                lab = build_lab_tab(analyzer, lab_tab)
-            with gr.Tab("Figure 1", id="figure1"):
-                figure1_files = build_figure1_tab(analyzer)
-        connect_lab(lab, tabs, picture, figure1_files)
-        gr.Markdown(RESPONSIBLE_USE)
+        build_tabs(analyzer, load_words("en"))
+        page.load(None, js=CHOOSE_LANGUAGE)
+    for language, name in list(LANGUAGES.items())[1:]:
+        with page.route(name, language):
+            build_tabs(analyzer, load_words(language))
     return page
+
+
+def build_tabs(analyzer: Analyzer, words: Words) -> None:
+    """Everything between the title and the words about responsible use, in one language."""
+    gr.Navbar(visible=False)
+    other = next(language for language in LANGUAGES if language != words.language)
+    remember = f"localStorage.setItem('fer-language', '{other}')"
+    gr.HTML(
+        f'<header class="fer-header"><h1>{words("page.title")}</h1>'
+        f'<a id="language" href="./{"" if other == "en" else other}" onclick="{remember}">'
+        f"{words('page.other_language')}</a><p>{words('page.introduction')}</p></header>"
+    )
+    with gr.Tabs() as tabs:
+        with gr.Tab(words("page.compare"), id="compare"):
+            compare = build_compare_tab(analyzer, words)
+        with gr.Tab(words("page.lab"), id="lab") as lab_tab:
+            lab = build_lab_tab(analyzer, lab_tab)
+        with gr.Tab(words("page.figure1"), id="figure1"):
+            figure1_files = build_figure1_tab(analyzer, words)
+    connect_lab(lab, tabs, compare.input, figure1_files)
+    gr.Markdown(words("page.responsible_use"))

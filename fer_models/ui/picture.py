@@ -7,10 +7,11 @@ import gradio as gr
 import numpy as np
 
 from fer_models.images import ImageError, load_image
+from fer_models.words import Words
 
 MAX_SIDE_PX = 1600
 
-__all__ = ["ImageError", "make_download_folder", "picture_input", "read_picture"]
+__all__ = ["ImageError", "explain_error", "make_download_folder", "picture_input", "read_picture"]
 
 
 def picture_input(**settings) -> gr.Image:
@@ -30,6 +31,11 @@ def read_picture(file: str) -> np.ndarray:
         ImageError: if it cannot be used; the message is meant for the page.
     """
     return load_image(file, MAX_SIDE_PX)
+
+
+def explain_error(error: ValueError, words: Words) -> str:
+    """An error's message in the page's language, where it has one there."""
+    return words(error.key, **error.values) if isinstance(error, ImageError) else str(error)
 
 
 def make_download_folder() -> Path:

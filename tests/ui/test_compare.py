@@ -15,17 +15,20 @@ from fer_models.ui.compare import (
     explain_face,
     find_faces,
 )
+from fer_models.words import load_words
 from tests.conftest import EXAMPLE, SHIPPED
+
+WORDS = load_words("en")
 
 
 @pytest.fixture(scope="module")
 def view(analyzer):
-    picture, _ = find_faces(str(EXAMPLE))
+    picture, _ = find_faces(str(EXAMPLE), WORDS)
     return list(explain_face(analyzer, picture, OWN_ANSWER))[-1]
 
 
 def test_results_appear_network_by_network(analyzer):
-    picture, _ = find_faces(str(EXAMPLE))
+    picture, _ = find_faces(str(EXAMPLE), WORDS)
     steps = [
         [*view.result.networks, *view.unavailable]
         for view in explain_face(analyzer, picture, OWN_ANSWER)
@@ -34,7 +37,7 @@ def test_results_appear_network_by_network(analyzer):
 
 
 def test_every_card_has_a_heatmap_with_words_and_all_bars_in_order(view):
-    *cards, attention = draw_cards(view, strength=0.5, cells=False)
+    *cards, attention = draw_cards(view, strength=0.5, cells=False, words=WORDS)
     for name, card in zip(PAGE_NETWORKS, cards, strict=True):
         if name not in SHIPPED:
             assert "No checkpoint" in card
@@ -47,7 +50,7 @@ def test_every_card_has_a_heatmap_with_words_and_all_bars_in_order(view):
 
 
 def test_the_line_above_says_what_the_networks_say(view):
-    assert "happiness" in describe_view(view)
+    assert "happiness" in describe_view(view, WORDS)
 
 
 def test_a_network_that_is_missing_is_named_in_its_column(analyzer, monkeypatch):
@@ -61,11 +64,11 @@ def test_a_network_that_is_missing_is_named_in_its_column(analyzer, monkeypatch)
         return analyzer.checkpoint(name)
 
     monkeypatch.setattr(lame, "checkpoint", refuse)
-    picture, _ = find_faces(str(EXAMPLE))
+    picture, _ = find_faces(str(EXAMPLE), WORDS)
     view = list(explain_face(lame, picture, OWN_ANSWER))[-1]
-    cards = draw_cards(view, 0.5, False)
+    cards = draw_cards(view, 0.5, False, WORDS)
     assert "damaged" in cards[1] and "<img" in cards[0]
-    assert "MFN is not available" in describe_view(view)
+    assert "MFN is not available" in describe_view(view, WORDS)
 
 
 def write(folder: Path, name: str) -> Path:
@@ -88,7 +91,7 @@ def write(folder: Path, name: str) -> Path:
     ],
 )
 def test_what_cannot_be_explained_gets_a_notice_with_the_next_step(tmp_path, name, message):
-    picture, notice = find_faces(str(write(tmp_path, name)))
+    picture, notice = find_faces(str(write(tmp_path, name)), WORDS)
     assert picture is None or picture.faces == []
     assert message in notice and "fer-problem" in notice
 
