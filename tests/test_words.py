@@ -1,5 +1,6 @@
 """Every language has the same words, with the same places to fill in."""
 
+import re
 import string
 
 import pytest
@@ -35,7 +36,7 @@ def test_no_word_was_left_in_english(words):
         f"{section}.{key}"
         for section in ENGLISH.sections()
         for key, text in ENGLISH.section(section).items()
-        if words(f"{section}.{key}") == text and any(c.isalpha() for c in text)
+        if words(f"{section}.{key}") == text and re.search("[a-z]{3}", re.sub("{.*?}", "", text))
     }
     assert not same
 

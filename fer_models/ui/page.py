@@ -37,14 +37,14 @@ def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
         build_tabs(analyzer, load_words("en"))
         page.load(None, js=CHOOSE_LANGUAGE)
     for language, name in list(LANGUAGES.items())[1:]:
-        with page.route(name, language):
+        with page.route(name, language, show_in_navbar=False):
             build_tabs(analyzer, load_words(language))
     return page
 
 
 def build_tabs(analyzer: Analyzer, words: Words) -> None:
     """Everything between the title and the words about responsible use, in one language."""
-    gr.Navbar(visible=False)
+    gr.Navbar(visible=False, main_page_name=False)
     other = next(language for language in LANGUAGES if language != words.language)
     remember = f"localStorage.setItem('fer-language', '{other}')"
     gr.HTML(
