@@ -57,6 +57,21 @@ class Face:
         left, top, right, bottom = self.box_xyxy
         return max(right - left, bottom - top)
 
+    @property
+    def is_turned(self) -> bool:
+        """Whether the head is turned, or tilted by more than 30 degrees.
+
+        Turned: the nose lies over an eye or outside of both, instead of between them.
+        """
+        left_eye, right_eye, nose = self.landmarks[:3]
+        across = right_eye - left_eye
+        length = float(np.hypot(*across))
+        if length == 0:
+            return True
+        nose_position = float((nose - left_eye) @ across) / length**2  # 0 left eye, 1 right eye
+        tilt = abs(float(across[1])) / length
+        return not 0.15 < nose_position < 0.85 or across[0] <= 0 or tilt > 0.5
+
 
 @functools.cache
 def load_detector():

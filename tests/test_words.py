@@ -35,6 +35,7 @@ def test_no_word_was_left_in_english(words):
     same = {
         f"{section}.{key}"
         for section in ENGLISH.sections()
+        if section != "methods"  # names of methods stay as they are
         for key, text in ENGLISH.section(section).items()
         if words(f"{section}.{key}") == text and re.search("[a-z]{3}", re.sub("{.*?}", "", text))
     }

@@ -1,8 +1,8 @@
 """The Compare tab: one face, three networks, columns that can be compared at a glance."""
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import gradio as gr
@@ -16,6 +16,7 @@ from fer_models.analysis import (
     FaceResult,
     NetworkResult,
 )
+from fer_models.explain.cam import METHODS
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face, align_face, detect_faces, face_of_crop
 from fer_models.figures import (
@@ -37,10 +38,13 @@ from fer_models.ui.picture import (
 from fer_models.words import Words
 
 OWN_ANSWER = "its own answer"
+NOTHING = "nothing"
+SCALES = ("own", "shared")
+VIEWS = ("over", "beside", "wipe")
 CARD_SIDE_PX = 336
 MAP_SIDE_PX = 168
 SMALL_FACE_PX = 48
-CARD_HEIGHT_PX = 650
+CARD_HEIGHT_PX = 690
 ATTENTION_HEIGHT_PX = 330
 KEEP_STATE_S = 3600
 PHOTOGRAPH = "eileen_collins.jpg"
@@ -54,6 +58,42 @@ class Picture:
     image: np.ndarray
     faces: list[Face]
     chosen: int = 0
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the networks are asked to explain: `target`, or why it and not `minus`."""
+
+    target: str = OWN_ANSWER
+    minus: str = NOTHING
+    method: str = "grad-cam"
+
+    def arguments(self) -> dict:
+        """The analyzer's keyword arguments; without a target of its own, nothing is taken off."""
+        own = self.target == OWN_ANSWER
+        compared = not own and self.minus not in (NOTHING, self.target)
+        return {
+            "target": None if own else self.target,
+            "minus": self.minus if compared else None,
+            "method": self.method,
+        }
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the heatmaps are drawn.
+
+    Attributes:
+        scale: "own", each map over its own maximum, or "shared", all over the largest.
+        view: "over" the face, "beside" it, or "wipe", with a handle that uncovers the heat.
+        strength: of the heat over the face, 0..1.
+        cells: whether the 7x7 cells are drawn as they were computed.
+    """
+
+    scale: str = "own"
+    view: str = "over"
+    strength: float = 0.5
+    cells: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,13 +123,24 @@ def find_faces(
     return Picture(image, faces), html.notice(words("compare.looking_at_face"))
 
 
-def explain_face(analyzer: Analyzer, picture: Picture, target: str) -> Iterator[View]:
+def face_at(picture: Picture, x: float, y: float) -> int | None:
+    """The number of the smallest face whose box holds a point of the picture, if any does."""
+    hit = [
+        number
+        for number, face in enumerate(picture.faces)
+        if face.box_xyxy[0] <= x <= face.box_xyxy[2] and face.box_xyxy[1] <= y <= face.box_xyxy[3]
+    ]
+    return min(hit, key=lambda number: picture.faces[number].side_px, default=None)
+
+
+def explain_face(analyzer: Analyzer, picture: Picture, question: Question) -> Iterator[View]:
     """The chosen face explained, one network more at each step."""
     face = picture.faces[picture.chosen]
-    wanted = None if target == OWN_ANSWER else target
     result, unavailable = None, {}
     for name in PAGE_NETWORKS:
-        analysis = analyzer.analyze_faces(picture.image, [face], target=wanted, networks=[name])
+        analysis = analyzer.analyze_faces(
+            picture.image, [face], networks=[name], **question.arguments()
+        )
         part = analysis.faces[0]
         networks = {**(result.networks if result else {}), **part.networks}
         result = replace(part, networks=networks)
@@ -105,6 +156,8 @@ def describe_view(view: View, words: Words) -> str:
     face = view.result.face
     if face.source == "detected" and face.side_px < SMALL_FACE_PX:
         text += " " + words("compare.small_face")
+    if face.source != "framed" and face.is_turned:
+        text += " " + words("compare.turned")
     if face.source == "framed":
         text += " " + words("compare.framed")
     for name in view.unavailable:
@@ -121,22 +174,29 @@ def _kind_of_notice(results: Iterable[NetworkResult]) -> str:
     return "agree" if len({result.expression for result in results}) == 1 else "disagree"
 
 
-def draw_cards(view: View, strength: float, cells: bool, words: Words) -> list[str]:
+def draw_cards(view: View, look: Look, words: Words) -> list[str]:
     """The three columns, DDAMFN, MFN, ResNet-50, and the attention row: four HTML strings."""
     crop = align_face(view.picture.image, view.result.face.landmarks, CARD_SIDE_PX)
+    results = view.result.networks
+    largest = max((result.gradcam.max for result in results.values()), default=0.0)
+    shared = largest if look.scale == "shared" else None
+    strength = 1.0 if look.view == "beside" else look.strength
     cards = []
     for name in PAGE_NETWORKS:
-        result = view.result.networks.get(name)
+        result = results.get(name)
         if result is None:
             missing = view.unavailable.get(name)
             cards.append(html.empty_card(name, missing or words("compare.working")))
             continue
-        overlay = overlay_heatmap(crop, result.gradcam.values, strength=strength, cells=cells)
-        cards.append(html.network_card(name, result, overlay, words))
-    return [*cards, draw_attention(view, strength, cells, words)]
+        heat = overlay_heatmap(
+            crop, result.gradcam.values, strength=strength, maximum=shared, cells=look.cells
+        )
+        top = result.gradcam.max if shared is None else shared
+        cards.append(html.network_card(name, result, crop, heat, look.view, top, words))
+    return [*cards, draw_attention(view, look, words)]
 
 
-def draw_attention(view: View, strength: float, cells: bool, words: Words) -> str:
+def draw_attention(view: View, look: Look, words: Words) -> str:
     """DDAMFN's heads over the face, all on one scale; empty where DDAMFN is missing."""
     result = view.result.networks.get("ddamfn")
     if result is None or result.attention is None:
@@ -146,10 +206,10 @@ def draw_attention(view: View, strength: float, cells: bool, words: Words) -> st
     maps = [*attention.maps, attention.fused]
     low, high = float(np.min(maps)), float(np.max(maps))
     pictures = [
-        overlay_heatmap(crop, m - low, strength=strength, maximum=high - low, cells=cells)
+        overlay_heatmap(crop, m - low, strength=look.strength, maximum=high - low, cells=look.cells)
         for m in maps
     ]
-    winners = draw_winners(attention, crop, strength)
+    winners = draw_winners(attention, crop, look.strength)
     return html.attention_row(attention, pictures, winners, low, high, words)
 
 
@@ -161,6 +221,38 @@ def write_downloads(view: View) -> tuple[str, str]:
     json_file.write_text(json.dumps(report, indent=2) + "\n")
     save_figure(draw_analysis(view.result), figure_file)
     return str(json_file), str(figure_file)
+
+
+def settings_text(question: Question, look: Look) -> str:
+    """All settings as JSON, to be kept and given back."""
+    return json.dumps({**asdict(question), **asdict(look)})
+
+
+def read_settings(text: str, words: Words) -> tuple[Question, Look]:
+    """The settings that `settings_text` wrote.
+
+    Raises:
+        ValueError: if the text is none, or a value is unknown; the message is for the page.
+    """
+    allowed = {
+        "target": (OWN_ANSWER, *EXPRESSIONS),
+        "minus": (NOTHING, *EXPRESSIONS),
+        "method": METHODS,
+        "scale": SCALES,
+        "view": VIEWS,
+        "cells": (False, True),
+    }
+    try:
+        values = json.loads(text)
+        for key, choices in allowed.items():
+            if values[key] not in choices:
+                raise ValueError(words("compare.bad_setting", name=key))
+        if not 0 <= values["strength"] <= 1:
+            raise ValueError(words("compare.bad_setting", name="strength"))
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(words("compare.bad_settings")) from error
+    question = Question(values["target"], values["minus"], values["method"])
+    return question, Look(values["scale"], values["view"], values["strength"], values["cells"])
 
 
 def analyze_for_client(
@@ -189,13 +281,86 @@ def example_files() -> list[str]:
 
 @dataclass(frozen=True)
 class CompareTab:
-    """What other tabs need of this one: its picture input, and the state that holds a `Picture`.
+    """What other tabs and the guide need of this one.
 
-    The state holds None before the first picture; a `Picture` without faces where none was found.
+    Attributes:
+        input: the picture input.
+        picture: holds None before the first picture, then a `Picture`, without faces where none
+            was found.
+        target, minus: the expression that is explained, and the one it is compared with.
+        view: how the heatmap is shown.
+        ask: makes an event ask the networks anew, with the settings as they are after it.
     """
 
     input: gr.Image
     picture: gr.State
+    target: gr.Dropdown
+    minus: gr.Dropdown
+    view: gr.Radio
+    ask: Callable
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The components that make a `Question` and a `Look`."""
+
+    target: gr.Dropdown
+    minus: gr.Dropdown
+    method: gr.Dropdown
+    scale: gr.Radio
+    view: gr.Radio
+    strength: gr.Slider
+    cells: gr.Checkbox
+
+    @property
+    def question(self) -> list:
+        return [self.target, self.minus, self.method]
+
+    @property
+    def look(self) -> list:
+        return [self.scale, self.view, self.strength, self.cells]
+
+
+def _build_settings(words: Words) -> _Settings:
+    expressions = [(words.expression(e), e) for e in EXPRESSIONS]
+    target = gr.Dropdown(
+        [(words("compare.own_answer"), OWN_ANSWER), *expressions],
+        value=OWN_ANSWER,
+        label=words("compare.target"),
+        elem_id="target",
+    )
+    minus = gr.Dropdown(
+        [(words("compare.nothing"), NOTHING), *expressions],
+        value=NOTHING,
+        label=words("compare.minus"),
+        info=words("compare.minus_info"),
+        interactive=False,
+        elem_id="minus",
+    )
+    view = gr.Radio(
+        [(words(f"compare.view_{view}"), view) for view in VIEWS],
+        value="over",
+        label=words("compare.view"),
+        elem_id="view",
+    )
+    strength = gr.Slider(
+        0, 1, value=0.5, step=0.05, label=words("compare.strength"), elem_id="strength"
+    )
+    with gr.Accordion(words("compare.more"), open=False, elem_id="more"):
+        method = gr.Dropdown(
+            [(words(f"methods.{method}"), method) for method in METHODS],
+            value="grad-cam",
+            label=words("compare.method"),
+            elem_id="method",
+        )
+        scale = gr.Radio(
+            [(words(f"compare.scale_{scale}"), scale) for scale in SCALES],
+            value="own",
+            label=words("compare.scale"),
+            elem_id="scale",
+        )
+        cells = gr.Checkbox(label=words("compare.cells"))
+    return _Settings(target, minus, method, scale, view, strength, cells)
 
 
 def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
@@ -204,8 +369,8 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
     view_state = gr.State(time_to_live=KEEP_STATE_S)
     ticket = gr.State([0])  # counts what was asked for; changed in place, so that a run sees it
     line = gr.HTML(find_faces(None, words)[1], elem_id="agreement")
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=1, min_width=280):
+    with gr.Row(equal_height=False, elem_classes="compare-bench"):
+        with gr.Column(min_width=280, elem_classes="compare-side"):
             picture = picture_input(
                 label=words("compare.picture"),
                 sources=["upload", "webcam", "clipboard"],
@@ -233,26 +398,28 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
                 visible=False,
                 elem_id="faces",
             )
-            target = gr.Dropdown(
-                [
-                    (words("compare.own_answer"), OWN_ANSWER),
-                    *((words.expression(e), e) for e in EXPRESSIONS),
-                ],
-                value=OWN_ANSWER,
-                label=words("compare.target"),
-                elem_id="target",
+            gr.Examples(
+                example_files(), [picture], label=words("compare.examples"), elem_id="examples"
             )
-            strength = gr.Slider(0, 1, value=0.5, step=0.05, label=words("compare.strength"))
-            cells = gr.Checkbox(label=words("compare.cells"))
+        with gr.Column(min_width=280, elem_classes="compare-settings"):
+            settings = _build_settings(words)
             face_crop = gr.Checkbox(
                 label=words("compare.face_crop"),
                 info=words("compare.face_crop_info"),
                 elem_id="face-crop",
             )
-            gr.Examples(
-                example_files(), [picture], label=words("compare.examples"), elem_id="examples"
-            )
-        with gr.Column(scale=3, min_width=320):
+            with gr.Accordion(words("compare.settings"), open=False, elem_id="settings"):
+                kept = gr.Textbox(
+                    settings_text(Question(), Look()),
+                    label=words("compare.settings_label"),
+                    info=words("compare.settings_info"),
+                    lines=3,
+                    max_length=1000,
+                    buttons=["copy"],
+                    elem_id="settings-text",
+                )
+                restore = gr.Button(words("compare.restore"), size="sm", elem_id="restore")
+        with gr.Column(min_width=280, elem_classes="compare-main"):
             with gr.Row(equal_height=True):
                 cards = []
                 for name in PAGE_NETWORKS:
@@ -305,17 +472,18 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
         offer = gr.update(visible=True) if faceless else hidden
         yield [found, offer, *show_choice(found), *clear(text)]
 
-    def explain(found, target, strength, cells, ticket):
+    def explain(found, ticket, *values):
+        question, look = Question(*values[:3]), Look(*values[3:])
         if found is None or not found.faces:
             yield [gr.skip()] * len(results)
             return
         mine = ticket[0]
-        for view in explain_face(analyzer, found, target):
+        for view in explain_face(analyzer, found, question):
             if ticket[0] != mine:  # another picture or face was asked for meanwhile
                 # Gradio sends a generator's last output once more when it ends.
                 yield [gr.skip()] * len(results)
                 return
-            done = draw_cards(view, strength, cells, words)
+            done = draw_cards(view, look, words)
             yield [view, describe_view(view, words), *done, gr.skip(), gr.skip()]
         paths = write_downloads(view)
         buttons = [gr.update(value=path, interactive=True) for path in paths]
@@ -323,50 +491,84 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
             buttons = [gr.skip()] * len(buttons)
         yield [*[gr.skip()] * (1 + len(shown)), *buttons]
 
-    def redraw(view, strength, cells):
+    def redraw(view, *values):
         if view is None:
             return [gr.skip()] * len(drawn)
-        *made, heads = draw_cards(view, strength, cells, words)
+        *made, heads = draw_cards(view, Look(*values), words)
         missing = [n not in view.result.networks for n in PAGE_NETWORKS]
         made = [gr.skip() if m else card for card, m in zip(made, missing, strict=True)]
         return [*made, heads]
 
-    def choose(found, ticket, event: gr.SelectData):
-        if found is None or event.index == found.chosen:
+    def choose(found, number, ticket):
+        if found is None or number is None or number == found.chosen:
             return [gr.skip()] * 3
         ticket[0] += 1
-        chosen = replace(found, chosen=event.index)
+        chosen = replace(found, chosen=number)
         return [chosen, *show_choice(chosen)]
 
-    def retarget(ticket):
+    def choose_crop(found, ticket, event: gr.SelectData):
+        return choose(found, event.index, ticket)
+
+    def choose_point(found, ticket, event: gr.SelectData):
+        return choose(found, None if found is None else face_at(found, *event.index), ticket)
+
+    def ask_anew(target, ticket):
         ticket[0] += 1
+        own = target == OWN_ANSWER
+        return gr.update(interactive=not own, **({"value": NOTHING} if own else {}))
+
+    def apply_settings(text, ticket):
+        try:
+            question, look = read_settings(text, words)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        ticket[0] += 1
+        minus = gr.update(value=question.minus, interactive=question.target != OWN_ANSWER)
+        return [question.target, minus, question.method, *asdict(look).values()]
 
     latest = {
         "api_visibility": "private",
         "show_progress": "hidden",
         "trigger_mode": "always_last",
     }
+    explain_inputs = [picture_state, ticket, *settings.question, *settings.look]
 
     def then_explain(event) -> None:
         # The settings may have moved while the networks ran, so the end is drawn with them.
-        event.success(
-            explain, [picture_state, target, strength, cells, ticket], results, **latest
-        ).then(redraw, [view_state, strength, cells], drawn, **latest)
+        event.success(explain, explain_inputs, results, **latest).then(
+            redraw, [view_state, *settings.look], drawn, **latest
+        )
 
     found_outputs = [picture_state, whole, *choice, *results]
     for trigger in (picture.change, face_crop.change):
         then_explain(trigger(start, [picture, face_crop, ticket], found_outputs, **latest))
     whole.click(lambda: True, None, face_crop, api_visibility="private")
-    then_explain(faces.select(choose, [picture_state, ticket], [picture_state, *choice], **latest))
-    then_explain(target.input(retarget, ticket, None, **latest))
-    for trigger in (strength.change, cells.input):
-        trigger(redraw, [view_state, strength, cells], drawn, **latest)
+    choosing = [picture_state, ticket], [picture_state, *choice]
+    then_explain(faces.select(choose_crop, *choosing, **latest))
+    then_explain(overview.select(choose_point, *choosing, **latest))
+    for trigger in (settings.target.input, settings.minus.input, settings.method.input):
+        then_explain(trigger(ask_anew, [settings.target, ticket], settings.minus, **latest))
+    for component in settings.look:
+        component.change(redraw, [view_state, *settings.look], drawn, **latest)
+    restored = [*settings.question, *settings.look]
+    then_explain(restore.click(apply_settings, [kept, ticket], restored, **latest))
+    for component in restored:
+        component.change(
+            lambda *values: settings_text(Question(*values[:3]), Look(*values[3:])),
+            restored,
+            kept,
+            **latest,
+        )
 
     gr.Button(visible=False).click(
         lambda file, target, is_crop: analyze_for_client(analyzer, file, words, target, is_crop),
-        [picture, target, face_crop],
+        [picture, settings.target, face_crop],
         gr.JSON(visible=False),
         api_name="analyze",
         api_visibility="public" if words.language == "en" else "private",
     )
-    return CompareTab(picture, picture_state)
+
+    def ask(event) -> None:
+        then_explain(event.success(ask_anew, [settings.target, ticket], settings.minus, **latest))
+
+    return CompareTab(picture, picture_state, settings.target, settings.minus, settings.view, ask)

@@ -44,25 +44,67 @@ def probability_bars(result: NetworkResult, words: Words) -> str:
     return f'<div class="fer-bars">{"".join(rows)}</div>'
 
 
-def network_card(name: str, result: NetworkResult, overlay: np.ndarray, words: Words) -> str:
-    """One network's column: its answer, the face under its heatmap, its probabilities."""
+def network_card(
+    name: str,
+    result: NetworkResult,
+    crop: np.ndarray,
+    heat: np.ndarray,
+    view: str,
+    top: float,
+    words: Words,
+) -> str:
+    """One network's column: its answer, the face with its heatmap, its probabilities.
+
+    Args:
+        crop: the face (S,S,3) RGB uint8.
+        heat: the face under the heat, or the heat alone where it stands beside the face.
+        view: one of the Compare tab's `VIEWS`.
+        top: the value that the brightest colour stands for.
+    """
     title = DISPLAY_NAMES.get(name, name)
     unsure = f'<span class="fer-unsure">{words("page.unsure")}</span>' if result.unsure else ""
     gradcam = result.gradcam
     target = words.expression(gradcam.target)
-    alt = words("compare.heatmap_alt", network=title, method=gradcam.method, target=target)
-    if gradcam.max > 0:
-        about = words("compare.heatmap_about", target=target, maximum=f"{gradcam.max:.2g}")
-    else:
-        about = words("compare.heatmap_dark", target=target)
+    if gradcam.minus:
+        target = words("compare.contrast", target=target, minus=words.expression(gradcam.minus))
+    method = words(f"methods.{gradcam.method}")
+    alt = words("compare.heatmap_alt", network=title, method=method, target=target)
+    key = "compare.heatmap_about" if gradcam.max > 0 else "compare.heatmap_dark"
+    about = words(key, network=title, target=target, method=method)
     return (
         f'<section class="fer-card" style="--network:{NETWORK_COLORS.get(name, "#555")}">'
         f"<h2>{html.escape(title)}</h2>"
         f'<p class="fer-answer"><strong>{words.expression(result.expression)}</strong> '
         f"{result.probability:.2f} {unsure}</p>"
-        f"{image_tag(overlay, alt)}"
+        f"{face_with_heat(crop, heat, view, alt, words)}{color_bar(top)}"
         f'<p class="fer-caption">{about}</p>'
         f"{probability_bars(result, words)}</section>"
+    )
+
+
+def face_with_heat(crop: np.ndarray, heat: np.ndarray, view: str, alt: str, words: Words) -> str:
+    """The heat over the face, beside it, or under a handle that uncovers it."""
+    if view == "over":
+        return image_tag(heat, alt)
+    face = image_tag(crop, words("compare.face_alt"))
+    if view == "beside":
+        return f'<div class="fer-beside">{face}{image_tag(heat, alt)}</div>'
+    move = "this.parentNode.style.setProperty('--cut', this.value + '%')"
+    return (
+        f'<div class="fer-wipe">{face}{image_tag(heat, alt)}<input type="range" min="0" max="100" '
+        f'value="50" aria-label="{html.escape(words("compare.wipe_label"), quote=True)}" '
+        f'oninput="{move}"></div>'
+    )
+
+
+def color_bar(top: float) -> str:
+    """The heat's colours from 0 to the value of the brightest one."""
+    stops = heat_colors(np.linspace(0, 1, 9)[None])[0]
+    gradient = ", ".join(f"rgb({r},{g},{b})" for r, g, b in stops)
+    return (
+        '<div class="fer-scale"><span>0</span>'
+        f'<span class="fer-gradient" style="background:linear-gradient(90deg,{gradient})"></span>'
+        f"<span>{max(top, 0):.2g}</span></div>"
     )
 
 
@@ -77,14 +119,7 @@ def empty_card(name: str, text: str = "") -> str:
 
 def heat_legend(words: Words) -> str:
     """What the heatmaps' colours mean, and what they do not."""
-    stops = heat_colors(np.linspace(0, 1, 9)[None])[0]
-    gradient = ", ".join(f"rgb({r},{g},{b})" for r, g, b in stops)
-    return (
-        '<div class="fer-legend"><div class="fer-scale"><span>0</span>'
-        f'<span class="fer-gradient" style="background:linear-gradient(90deg,{gradient})"></span>'
-        f"<span>{words('compare.scale_top')}</span></div>"
-        f"<p>{words('compare.legend')}</p></div>"
-    )
+    return f'<div class="fer-legend"><p>{words("compare.legend")}</p></div>'
 
 
 def attention_row(

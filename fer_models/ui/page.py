@@ -7,6 +7,7 @@ import gradio as gr
 from fer_models.analysis import Analyzer
 from fer_models.ui.compare import build_compare_tab
 from fer_models.ui.figure1 import build_figure1_tab
+from fer_models.ui.guide import build_guide, connect_guide
 from fer_models.ui.lab import build_lab_tab, connect_lab
 from fer_models.words import LANGUAGES, Words, load_words
 
@@ -44,7 +45,6 @@ def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
 
 def build_tabs(analyzer: Analyzer, words: Words) -> None:
     """Everything between the title and the words about responsible use, in one language."""
-    gr.Navbar(visible=False, main_page_name=False)
     other = next(language for language in LANGUAGES if language != words.language)
     remember = f"localStorage.setItem('fer-language', '{other}')"
     gr.HTML(
@@ -52,6 +52,7 @@ def build_tabs(analyzer: Analyzer, words: Words) -> None:
         f'<a id="language" href="./{"" if other == "en" else other}" onclick="{remember}">'
         f"{words('page.other_language')}</a><p>{words('page.introduction')}</p></header>"
     )
+    guide = build_guide(words)
     with gr.Tabs() as tabs:
         with gr.Tab(words("page.compare"), id="compare"):
             compare = build_compare_tab(analyzer, words)
@@ -59,5 +60,6 @@ def build_tabs(analyzer: Analyzer, words: Words) -> None:
             lab = build_lab_tab(analyzer, lab_tab)
         with gr.Tab(words("page.figure1"), id="figure1"):
             figure1_files = build_figure1_tab(analyzer, words)
+    connect_guide(guide, words, tabs, compare)
     connect_lab(lab, tabs, compare.input, figure1_files)
     gr.Markdown(words("page.responsible_use"))

@@ -9,7 +9,8 @@ from PIL import Image
 from fer_models.analysis import PAGE_NETWORKS, Analyzer
 from fer_models.ui import html
 from fer_models.ui.compare import (
-    OWN_ANSWER,
+    Look,
+    Question,
     describe_view,
     draw_cards,
     explain_face,
@@ -24,20 +25,20 @@ WORDS = load_words("en")
 @pytest.fixture(scope="module")
 def view(analyzer):
     picture, _ = find_faces(str(EXAMPLE), WORDS)
-    return list(explain_face(analyzer, picture, OWN_ANSWER))[-1]
+    return list(explain_face(analyzer, picture, Question()))[-1]
 
 
 def test_results_appear_network_by_network(analyzer):
     picture, _ = find_faces(str(EXAMPLE), WORDS)
     steps = [
         [*view.result.networks, *view.unavailable]
-        for view in explain_face(analyzer, picture, OWN_ANSWER)
+        for view in explain_face(analyzer, picture, Question())
     ]
     assert steps == [list(PAGE_NETWORKS[: i + 1]) for i in range(3)]
 
 
 def test_every_card_has_a_heatmap_with_words_and_all_bars_in_order(view):
-    *cards, attention = draw_cards(view, strength=0.5, cells=False, words=WORDS)
+    *cards, attention = draw_cards(view, Look(), WORDS)
     for name, card in zip(PAGE_NETWORKS, cards, strict=True):
         if name not in SHIPPED:
             assert "No checkpoint" in card
@@ -65,8 +66,8 @@ def test_a_network_that_is_missing_is_named_in_its_column(analyzer, monkeypatch)
 
     monkeypatch.setattr(lame, "checkpoint", refuse)
     picture, _ = find_faces(str(EXAMPLE), WORDS)
-    view = list(explain_face(lame, picture, OWN_ANSWER))[-1]
-    cards = draw_cards(view, 0.5, False, WORDS)
+    view = list(explain_face(lame, picture, Question()))[-1]
+    cards = draw_cards(view, Look(), WORDS)
     assert "damaged" in cards[1] and "<img" in cards[0]
     assert "MFN is not available" in describe_view(view, WORDS)
 
