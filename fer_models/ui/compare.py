@@ -367,7 +367,8 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
     """Lay out and wire the tab, inside a `gr.Tab`."""
     picture_state = gr.State(time_to_live=KEEP_STATE_S)
     view_state = gr.State(time_to_live=KEEP_STATE_S)
-    ticket = gr.State([0])  # counts what was asked for; changed in place, so that a run sees it
+    # Counts the pictures and the questions about them; changed in place, so that a run sees it.
+    ticket = gr.State([0, 0])
     line = gr.HTML(find_faces(None, words)[1], elem_id="agreement")
     with gr.Row(equal_height=False, elem_classes="compare-bench"):
         with gr.Column(min_width=280, elem_classes="compare-side"):
@@ -477,9 +478,9 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
         if found is None or not found.faces:
             yield [gr.skip()] * len(results)
             return
-        mine = ticket[0]
+        mine = list(ticket)
         for view in explain_face(analyzer, found, question):
-            if ticket[0] != mine:  # another picture or face was asked for meanwhile
+            if ticket != mine:  # another picture or face was asked for meanwhile
                 # Gradio sends a generator's last output once more when it ends.
                 yield [gr.skip()] * len(results)
                 return
@@ -487,7 +488,7 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
             yield [view, describe_view(view, words), *done, gr.skip(), gr.skip()]
         paths = write_downloads(view)
         buttons = [gr.update(value=path, interactive=True) for path in paths]
-        if ticket[0] != mine:
+        if ticket != mine:
             buttons = [gr.skip()] * len(buttons)
         yield [*[gr.skip()] * (1 + len(shown)), *buttons]
 
@@ -502,7 +503,7 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
     def choose(found, number, ticket):
         if found is None or number is None or number == found.chosen:
             return [gr.skip()] * 3
-        ticket[0] += 1
+        ticket[1] += 1
         chosen = replace(found, chosen=number)
         return [chosen, *show_choice(chosen)]
 
@@ -513,7 +514,7 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
         return choose(found, None if found is None else face_at(found, *event.index), ticket)
 
     def ask_anew(target, ticket):
-        ticket[0] += 1
+        ticket[1] += 1
         own = target == OWN_ANSWER
         return gr.update(interactive=not own, **({"value": NOTHING} if own else {}))
 
@@ -522,7 +523,7 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
             question, look = read_settings(text, words)
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        ticket[0] += 1
+        ticket[1] += 1
         minus = gr.update(value=question.minus, interactive=question.target != OWN_ANSWER)
         return [question.target, minus, question.method, *asdict(look).values()]
 
