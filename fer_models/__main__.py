@@ -5,7 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from fer_models.analysis import PAGE_NETWORKS, Analyzer, describe_agreement
+from fer_models.agreement import describe_agreement
+from fer_models.analysis import PAGE_NETWORKS, Analyzer
 from fer_models.checkpoints import (
     DOWNLOADED_FOLDER,
     SHIPPED_FOLDER,
@@ -16,6 +17,7 @@ from fer_models.checkpoints import (
 from fer_models.explain.cam import METHODS
 from fer_models.expressions import EXPRESSIONS, canonical_expression
 from fer_models.images import load_image
+from fer_models.model_card import model_card
 from fer_models.official import BASE_URL, PUBLISHED, download_official, import_official
 
 
@@ -75,7 +77,10 @@ def checkpoints(arguments: argparse.Namespace) -> None:
         return
     for folder in (SHIPPED_FOLDER, DOWNLOADED_FOLDER):
         for name in shipped_checkpoints(folder):
-            describe_checkpoint(load_card(name))
+            card = load_card(name)
+            describe_checkpoint(card)
+            if arguments.write_documents:
+                (folder / f"{name}.md").write_text(model_card(card))
     for name, published in PUBLISHED.items():
         if not (DOWNLOADED_FOLDER / f"{name}.safetensors").is_file():
             print(f"{name}: not here; --download {name} fetches {BASE_URL}/{published.path}")
@@ -130,6 +135,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("checkpoints", help="list the checkpoints, or download one")
     command.add_argument("--download", metavar="NAME", help="fetch the authors' file and import it")
+    command.add_argument(
+        "--write-documents", action="store_true", help="write NAME.md beside each card"
+    )
     command.set_defaults(run=checkpoints)
 
     command = commands.add_parser("import-official", help="import a file of the DDAMFN authors")
