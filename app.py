@@ -22,6 +22,7 @@ def main() -> None:
         share=arguments.share,
         max_file_size="50mb",
         run_history=False,
+        enable_monitoring=False,
         state_session_capacity=200,
         footer_links=["api", "settings"],
         theme=page_theme(),

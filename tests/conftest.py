@@ -1,5 +1,12 @@
 """Fixtures: the example photograph, and folders beside the repository that may be absent."""
 
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +17,12 @@ from fer_models.checkpoints import shipped_checkpoints
 from fer_models.faces import align_face, detect_faces
 from fer_models.images import load_image
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "assets" / "examples" / "eileen_collins.jpg"
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "assets" / "examples" / "eileen_collins.jpg"
 # The page's networks whose weights are shipped; one without any has a column that says so.
 SHIPPED = tuple(name for name in PAGE_NETWORKS if name in shipped_checkpoints())
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+SHARED = ROOT.parent / "shared"
+START_LIMIT_S = 120
 
 
 def _folder_or_skip(folder: Path, content: str) -> Path:
@@ -57,3 +66,53 @@ def photograph_crop(photograph) -> np.ndarray:
 def analyzer() -> Analyzer:
     """The page's three networks with the shipped weights, loaded once for all tests."""
     return Analyzer()
+
+
+@dataclass(frozen=True)
+class Server:
+    """`python app.py`: its address, its process, and the folder of its visitors' files."""
+
+    url: str
+    process: subprocess.Popen
+    uploads: Path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """`python app.py` as a user starts it, on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("page")
+    log, uploads = folder / "log.txt", folder / "uploads"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port)],
+            cwd=ROOT,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "GRADIO_TEMP_DIR": str(uploads)},
+        )
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        deadline = time.monotonic() + START_LIMIT_S
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(url, timeout=5).read()
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            raise RuntimeError(f"the page did not start: {log.read_text()}")
+        yield Server(url, process, uploads)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def page_url(server) -> str:
+    return server.url

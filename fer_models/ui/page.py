@@ -9,6 +9,8 @@ from fer_models.ui.compare import build_compare_tab
 from fer_models.ui.figure1 import build_figure1_tab
 from fer_models.ui.guide import build_guide, connect_guide
 from fer_models.ui.lab import build_lab_tab, connect_lab
+from fer_models.ui.models import build_models_tab
+from fer_models.ui.picture import refuse_links
 from fer_models.words import LANGUAGES, Words, load_words
 
 KEEP_UPLOADS_S = 3600
@@ -40,6 +42,7 @@ def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
     for language, name in list(LANGUAGES.items())[1:]:
         with page.route(name, language, show_in_navbar=False):
             build_tabs(analyzer, load_words(language))
+    refuse_links(page, load_words("en")("page.no_links"))
     return page
 
 
@@ -60,6 +63,8 @@ def build_tabs(analyzer: Analyzer, words: Words) -> None:
             lab = build_lab_tab(analyzer, lab_tab)
         with gr.Tab(words("page.figure1"), id="figure1"):
             figure1_files = build_figure1_tab(analyzer, words)
+        with gr.Tab(words("page.models"), id="models") as models_tab:
+            build_models_tab(gr.State({}), models_tab, words)
     connect_guide(guide, words, tabs, compare)
     connect_lab(lab, tabs, compare.input, figure1_files)
     gr.Markdown(words("page.responsible_use"))

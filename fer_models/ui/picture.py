@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
+from gradio_client.utils import is_http_url_like
 
 from fer_models.images import ImageError, load_image
 from fer_models.words import Words
@@ -22,6 +23,21 @@ def picture_input(**settings) -> gr.Image:
     component = gr.Image(type="filepath", image_mode=None, **settings)
     component.preprocess = lambda payload: None if payload is None else payload.path
     return component
+
+
+def refuse_links(page: gr.Blocks, message: str) -> None:
+    """Let no component of a page fetch a file from an address: only uploads are taken.
+
+    Gradio's components download an address that a client sends in place of an upload.
+    """
+    for block in page.blocks.values():
+
+        async def move(file, own=block.async_move_resource_to_block_cache):
+            if is_http_url_like(str(file)):
+                raise gr.Error(message, print_exception=False)
+            return await own(file)
+
+        block.async_move_resource_to_block_cache = move
 
 
 def read_picture(file: str) -> np.ndarray:

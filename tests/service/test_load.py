@@ -1,0 +1,83 @@
+"""Many visitors at once, and memory over many pictures: python -m pytest -m load -s"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+
+from fer_models.report import analysis_report
+from fer_models.ui.compare import example_files
+from fer_models.ui.picture import read_picture
+from tests.conftest import Server
+
+pytestmark = pytest.mark.load
+VISITORS = 30
+ANALYSES = 500
+WARM_UP = 60
+MAX_GROWTH_MB = 100
+
+
+def resident_mb(server: Server) -> float:
+    """Memory of the page's process."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def ask(client: Client, file: str) -> dict:
+    return client.predict(handle_file(file), "its own answer", False, api_name="/analyze")
+
+
+def same_answer(given: dict, expected: dict) -> bool:
+    """Whether every network gives every face the expected probabilities."""
+    pairs = zip(given["faces"], expected["faces"], strict=True)
+    return all(
+        got["networks"].keys() == wanted["networks"].keys()
+        and np.allclose(
+            list(got["networks"][name]["probabilities"].values()),
+            list(wanted["networks"][name]["probabilities"].values()),
+            atol=1e-3,
+        )
+        for got, wanted in pairs
+        for name in wanted["networks"]
+    )
+
+
+def test_thirty_visitors_at_once_get_their_own_right_answers(server, analyzer):
+    files = example_files()
+    expected = {file: analysis_report(analyzer.analyze(read_picture(file))) for file in files}
+
+    def visit(number: int) -> tuple[bool, float]:
+        client = Client(server.url, verbose=False)
+        file = files[number % len(files)]
+        began = time.monotonic()
+        answer = ask(client, file)
+        return same_answer(answer, expected[file]), time.monotonic() - began
+
+    ask(Client(server.url, verbose=False), files[0])
+    with ThreadPoolExecutor(VISITORS) as pool:
+        results = list(pool.map(visit, range(VISITORS)))
+    seconds = np.array([taken for _, taken in results])
+    print(
+        f"\n{VISITORS} visitors at once: median {np.median(seconds):.1f} s, "
+        f"95th percentile {np.percentile(seconds, 95):.1f} s"
+    )
+    assert all(right for right, _ in results)
+    different = {files[0]: expected[files[0]], files[1]: expected[files[1]]}
+    assert not same_answer(*different.values())  # the comparison can tell two faces apart
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_pictures(server):
+    client = Client(server.url, verbose=False)
+    files = example_files()
+    for number in range(WARM_UP):
+        ask(client, files[number % len(files)])
+    before = resident_mb(server)
+    for number in range(ANALYSES):
+        ask(client, files[number % len(files)])
+    after = resident_mb(server)
+    print(f"\nmemory {before:.0f} MB, after {ANALYSES} more analyses {after:.0f} MB")
+    assert after - before < MAX_GROWTH_MB
