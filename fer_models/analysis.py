@@ -3,14 +3,16 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from fer_models.checkpoints import Card, Checkpoint, CheckpointError, load_network
-from fer_models.explain.attention import Attention, attend, has_attention
-from fer_models.explain.cam import Target, attribute
+from fer_models.engines import Runner, build_runner, choose_engine, limit_torch_threads
+from fer_models.explain.attention import Attention, has_attention, summarise_factors
+from fer_models.explain.cam import METHODS, Target, attribute_logits
 from fer_models.expressions import canonical_expression
 from fer_models.faces import Face, align_face, detect_faces, face_of_crop
 
@@ -20,7 +22,8 @@ UNSURE_PROBABILITY = 0.5
 UNSURE_MARGIN = 0.15
 # Bounds on one picture's work: a photograph of a crowd is explained in part, and says so.
 MAX_FACES = 32
-BATCH_FACES = 8
+# Two cores' idle moments in one network are filled by another; more at once only need more memory.
+NETWORKS_AT_ONCE = 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,10 @@ class GradCam:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """One network's answer on one face; `probabilities` are corrected and calibrated."""
+    """One network's answer on one face; `probabilities` are corrected and calibrated.
+
+    `seconds` is this face's share of the run, whose cores the networks running at once share.
+    """
 
     expression: str
     probabilities: dict[str, float]
@@ -93,12 +99,26 @@ class Analyzer:
 
     Args:
         networks: checkpoint names or files, in the order of the results.
+        engine: what runs the trunks, see `engines.choose_engine`.
+
+    Raises:
+        ValueError: if the engine is unknown or not installed.
     """
 
-    def __init__(self, networks: Sequence[str] = PAGE_NETWORKS):
+    def __init__(self, networks: Sequence[str] = PAGE_NETWORKS, engine: str | None = None):
         self.networks = tuple(networks)
+        self.engine = choose_engine(engine)
+        limit_torch_threads()
         self._checkpoints: dict[str, Checkpoint] = {}
-        self._lock = threading.Lock()
+        self._runners: dict[str, Runner] = {}
+        self._locks: dict[str, threading.RLock] = {}
+        self._guard = threading.Lock()
+        self._pool = ThreadPoolExecutor(NETWORKS_AT_ONCE, thread_name_prefix="network")
+
+    def _lock(self, name: str) -> threading.RLock:
+        """A lock for each network, so that they load at the same time."""
+        with self._guard:
+            return self._locks.setdefault(name, threading.RLock())
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The loaded network and its card.
@@ -106,13 +126,24 @@ class Analyzer:
         Raises:
             CheckpointError: if the files are missing or damaged.
         """
-        with self._lock:
+        with self._lock(name):
             if name not in self._checkpoints:
                 loaded = load_network(name)
                 if not loaded.card.labels:
                     raise CheckpointError(f"{name} is no expression network: it has no classes.")
                 self._checkpoints[name] = loaded
             return self._checkpoints[name]
+
+    def runner(self, name: str) -> Runner:
+        """How the network's trunk and head run.
+
+        Raises:
+            CheckpointError: if the files are missing or damaged.
+        """
+        with self._lock(name):
+            if name not in self._runners:
+                self._runners[name] = build_runner(self.checkpoint(name), self.engine)
+            return self._runners[name]
 
     def analyze(
         self,
@@ -154,15 +185,10 @@ class Analyzer:
         networks: Sequence[str] | None = None,
     ) -> Analysis:
         """As `analyze`, for faces that were found before."""
-        target, minus = check_contrast(target, minus)
         left_out = max(0, len(faces) - MAX_FACES)
         faces = list(faces)[:MAX_FACES]
         crops = [align_face(image, face.landmarks) for face in faces]
-        loaded, unavailable = self._load(networks)
-        results = {
-            name: explain_crops(checkpoint, crops, target, minus, method)
-            for name, checkpoint in loaded.items()
-        }
+        results, unavailable = self._explain(crops, target, minus, method, networks)
         found = [
             FaceResult(face, crop, {name: results[name][index] for name in results})
             for index, (face, crop) in enumerate(zip(faces, crops, strict=True))
@@ -185,14 +211,9 @@ class Analyzer:
         Args:
             crops: any number of (112,112,3) RGB uint8, as `align_face` makes them.
         """
-        target, minus = check_contrast(target, minus)
         for crop in crops:
             check_image(crop)
-        loaded, _ = self._load(networks)
-        return {
-            name: explain_crops(checkpoint, crops, target, minus, method)
-            for name, checkpoint in loaded.items()
-        }
+        return self._explain(crops, target, minus, method, networks)[0]
 
     def probabilities(self, name: str, crops: Sequence[np.ndarray]) -> np.ndarray:
         """One network's corrected and calibrated probabilities, without any explanation.
@@ -206,23 +227,44 @@ class Analyzer:
         Raises:
             CheckpointError: if the network's files are missing or damaged.
         """
-        checkpoint = self.checkpoint(name)
-        batches = [np.empty((0, len(checkpoint.card.labels)), np.float32)]
-        for batch in _batches(crops):
+        card, runner = self.checkpoint(name).card, self.runner(name)
+        answers = [np.empty((0, len(card.labels)), np.float32)]
+        for batch in _batches(crops, runner.batch_faces):
             with torch.no_grad():
-                logits = checkpoint.network(checkpoint.card.preprocessing(batch))
-            batches.append(checkpoint.card.calibration.probabilities(logits).numpy())
-        return np.concatenate(batches)
+                logits = runner.head(runner.trunk(card.preprocessing(batch)))
+            answers.append(card.calibration.probabilities(logits).cpu().numpy())
+        return np.concatenate(answers)
 
-    def _load(self, networks: Sequence[str] | None) -> tuple[dict[str, Checkpoint], dict[str, str]]:
-        """The checkpoints that load, and why the others do not."""
-        loaded, unavailable = {}, {}
-        for name in self.networks if networks is None else networks:
+    def _explain(
+        self,
+        crops: Sequence[np.ndarray],
+        target: str | None,
+        minus: str | None,
+        method: str,
+        networks: Sequence[str] | None,
+    ) -> tuple[dict[str, list[NetworkResult]], dict[str, str]]:
+        """Each network's results, all networks at once, and why the others could not be loaded."""
+        target, minus = check_contrast(target, minus)
+        if method not in METHODS:
+            raise ValueError(f"Unknown method {method!r}; use one of {', '.join(METHODS)}.")
+
+        def explain(name: str) -> list[NetworkResult]:
+            card, runner = self.checkpoint(name).card, self.runner(name)
+            return [
+                result
+                for batch in _batches(crops, runner.batch_faces)
+                for result in explain_crops(runner, card, batch, target, minus, method)
+            ]
+
+        names = dict.fromkeys(self.networks if networks is None else networks)
+        running = {name: self._pool.submit(explain, name) for name in names}
+        results, unavailable = {}, {}
+        for name, run in running.items():
             try:
-                loaded[name] = self.checkpoint(name)
+                results[name] = run.result()
             except CheckpointError as error:
                 unavailable[name] = str(error)
-        return loaded, unavailable
+        return results, unavailable
 
 
 def check_image(image: np.ndarray) -> None:
@@ -248,50 +290,37 @@ def check_contrast(target: str | None, minus: str | None) -> tuple[str | None, s
     return target, minus
 
 
+def _batches(crops: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    for start in range(0, len(crops), size):
+        yield list(crops[start : start + size])
+
+
 def explain_crops(
-    checkpoint: Checkpoint,
-    crops: Sequence[np.ndarray],
-    target: str | None,
-    minus: str | None,
-    method: str,
-) -> list[NetworkResult]:
-    """One network's answers on any number of aligned crops, a batch at a time."""
-    return [
-        result
-        for batch in _batches(crops)
-        for result in _explain_batch(checkpoint, batch, target, minus, method)
-    ]
-
-
-def _batches(crops: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    for start in range(0, len(crops), BATCH_FACES):
-        yield list(crops[start : start + BATCH_FACES])
-
-
-def _explain_batch(
-    checkpoint: Checkpoint,
+    runner: Runner,
+    card: Card,
     crops: list[np.ndarray],
     target: str | None,
     minus: str | None,
     method: str,
 ) -> list[NetworkResult]:
-    """One trunk pass, then the answer, attribution and attention from the same features."""
+    """One run over a batch: answers, attributions and attention come from the same features."""
     began = time.perf_counter()
-    network, card = checkpoint.network, checkpoint.card
-    with torch.no_grad():
-        features = network.trunk(card.preprocessing(crops))  # (N, C, 7, 7)
-        logits = network.head(features)
-        probabilities = card.calibration.probabilities(logits).numpy()  # (N, K)
+    features = runner.trunk(card.preprocessing(crops)).requires_grad_(True)  # (N, C, 7, 7)
+    attention = [None] * len(crops)
+    if has_attention(runner.head):
+        columns, rows = runner.head.factors(features)
+        logits = runner.head.classify(features, columns * rows)  # (N, K)
+        attention = summarise_factors(columns, rows)
+    else:
+        logits = runner.head(features)
+    probabilities = card.calibration.probabilities(logits.detach()).cpu().numpy()  # (N, K)
     answers = probabilities.argmax(axis=1)
     explained = (
         [int(a) for a in answers] if target is None else [_position(card, target)] * len(crops)
     )
     taken_off = None if minus is None else _position(card, minus)
     targets = [Target(expression, taken_off) for expression in explained]
-    attributions = attribute(network.head, features, targets, method)
-    attention = (
-        attend(network.head, features) if has_attention(network.head) else [None] * len(crops)
-    )
+    attributions = attribute_logits(features, logits, targets, method)
     seconds = (time.perf_counter() - began) / len(crops)
     return [
         NetworkResult(

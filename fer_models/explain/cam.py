@@ -1,8 +1,8 @@
 """Class activation maps over a trunk's features: the only import of pytorch_grad_cam.
 
-The trunk has run already. Here the package explains the head alone, a network of one identity layer
-(whose output is the features) and the head, so no gradient runs through the trunk and no hook is
-ever laid on a shared module.
+The trunk has run already, and the gradient runs through the head alone, back to the features. The
+package is given that gradient and the features, and weighs them by its method: it runs no network
+and lays no hook.
 """
 
 from collections.abc import Sequence
@@ -63,18 +63,26 @@ def attribute(
     Raises:
         ValueError: if the method is unknown, or targets and features differ in number.
     """
+    leaf = features.detach().requires_grad_(True)
+    return attribute_logits(leaf, head(leaf), targets, method)
+
+
+def attribute_logits(
+    features: Tensor, logits: Tensor, targets: Sequence[Target], method: str = "grad-cam"
+) -> np.ndarray:
+    """As `attribute`, where the head has run already.
+
+    Args:
+        features: (N,C,7,7), a leaf that requires a gradient.
+        logits: (N,K) that were computed from it.
+    """
     cam_class = _method_class(method)
     if len(targets) != len(features):
         raise ValueError(f"{len(features)} faces, but {len(targets)} targets.")
-    layer = nn.Identity()
-    cam = cam_class(nn.Sequential(layer, head), [layer])
-    try:
-        leaf = features.detach().clone().requires_grad_(True)
-        logits = cam.activations_and_grads(leaf)
-        total = sum(target(row) for target, row in zip(targets, logits, strict=True))
-        gradients = torch.autograd.grad(total, leaf)[0].numpy()
-        activations = leaf.detach().numpy()
-        values = cam.get_cam_image(leaf, layer, list(targets), activations, gradients, False)
-    finally:
-        cam.activations_and_grads.release()
+    total = sum(target(row) for target, row in zip(targets, logits, strict=True))
+    gradients = torch.autograd.grad(total, features)[0].cpu().numpy()
+    activations = features.detach().cpu().numpy()
+    # The package looks up the device of its model's parameters and does nothing else with it here.
+    cam = cam_class(nn.PReLU(), target_layers=[])
+    values = cam.get_cam_image(features, None, list(targets), activations, gradients, False)
     return np.asarray(values, dtype=np.float32)

@@ -1,0 +1,246 @@
+"""Runs a trunk: in torch, compiled for the CPU by OpenVINO, or on a GPU in half precision.
+
+A trunk is nearly all of a network's arithmetic, so it alone is compiled. The head stays in torch,
+where the gradient of Grad-CAM and the attention maps come from. What an engine gains is measured by
+`python -m fer_models bench` and listed in docs/performance.md.
+"""
+
+import copy
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fer_models.checkpoints import Card, Checkpoint, write_atomically
+
+logger = logging.getLogger(__name__)
+
+ENGINES = ("auto", "torch", "openvino")
+ENGINE_VARIABLE = "FER_MODELS_ENGINE"
+CPU_BATCH_FACES = 8
+GPU_BATCH_FACES = 128
+# A model of a fixed batch is about a tenth faster, and one face is what the page mostly asks for.
+ONE_FACE, ANY_FACES = 1, -1
+# Converting patches torch.jit's tracer while it runs, so only one conversion runs at a time.
+_conversion = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How a network runs: `head(trunk(images))` are its logits, on `device`.
+
+    Attributes:
+        trunk: (N,3,S,S) float32 images on the CPU -> (N,C,7,7) float32 features on `device`, for
+            any N from 1; threads may call it at the same time.
+        head: on `device`, float32, without gradients of its own.
+        engine: "torch" or "openvino".
+        batch_faces: how many faces a call should be given at most.
+    """
+
+    trunk: Callable[[Tensor], Tensor]
+    head: nn.Module
+    engine: str
+    device: torch.device
+    batch_faces: int
+
+
+def available_cores(control_group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores this process may use: its affinity, cut down to its control group's share."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores, _group_cores(control_group)))
+
+
+def _group_cores(folder: Path) -> float:
+    """Cores' worth of time that Linux control groups allow, version 2 or 1; infinity if any."""
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+    except OSError:
+        try:
+            quota = (folder / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return float("inf")
+    unlimited = quota in {"max", "-1"}
+    return float("inf") if unlimited else round(int(quota) / int(period))
+
+
+def limit_torch_threads() -> None:
+    """Keep torch from starting more threads than there are cores for them."""
+    if torch.get_num_threads() > available_cores():
+        torch.set_num_threads(available_cores())
+
+
+def cache_folder() -> Path:
+    """Where compiled models are kept; it may be deleted at any time."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "fer-models"
+
+
+def choose_engine(engine: str | None = None) -> str:
+    """The engine that "auto" stands for here, or the one asked for.
+
+    Args:
+        engine: one of `ENGINES`; the environment's FER_MODELS_ENGINE, or "auto", if None.
+
+    Raises:
+        ValueError: if it is unknown or not installed.
+    """
+    engine = engine or os.environ.get(ENGINE_VARIABLE) or "auto"
+    if engine not in ENGINES:
+        raise ValueError(f"Unknown engine {engine!r}; use one of {', '.join(ENGINES)}.")
+    installed = importlib.util.find_spec("openvino") is not None
+    if engine == "openvino" and not installed:
+        raise ValueError("The openvino engine is not installed; run: pip install openvino")
+    if engine == "auto":
+        return "openvino" if installed and not torch.cuda.is_available() else "torch"
+    return engine
+
+
+def build_runner(checkpoint: Checkpoint, engine: str | None = None) -> Runner:
+    """A checkpoint's network, ready to run; what cannot be compiled runs in torch.
+
+    Raises:
+        ValueError: see `choose_engine`.
+    """
+    if choose_engine(engine) == "openvino":
+        try:
+            return openvino_runner(checkpoint)
+        except Exception as error:  # whatever the compiler meets, torch has the same answer
+            name = checkpoint.card.name
+            logger.warning("%s could not be compiled, so torch runs it: %s", name, error)
+    if torch.cuda.is_available():
+        return torch_runner(checkpoint, torch.device("cuda"), torch.half, GPU_BATCH_FACES)
+    return torch_runner(checkpoint)
+
+
+def torch_runner(
+    checkpoint: Checkpoint,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    batch_faces: int = CPU_BATCH_FACES,
+) -> Runner:
+    """The trunk in torch, on a device and in a precision; the checkpoint's own is left alone."""
+    device = torch.device(device)
+    trunk, head = checkpoint.network.trunk, checkpoint.network.head
+    if (device.type, dtype) != ("cpu", torch.float32):
+        trunk = copy.deepcopy(trunk).to(device, dtype, memory_format=torch.channels_last)
+        head = copy.deepcopy(head).to(device)
+
+    @torch.no_grad()
+    def run(images: Tensor) -> Tensor:
+        return trunk(images.to(device, dtype)).float()
+
+    return Runner(run, head, "torch", device, batch_faces)
+
+
+def openvino_runner(checkpoint: Checkpoint, folder: Path | None = None) -> Runner:
+    """The trunk compiled for this CPU.
+
+    Args:
+        folder: of compiled models; `cache_folder()` if None.
+
+    Raises:
+        ImportError: if OpenVINO is not installed. RuntimeError: if it cannot compile the trunk.
+    """
+    trunk = CompiledTrunk(checkpoint, folder or cache_folder())
+    return Runner(trunk, checkpoint.network.head, "openvino", torch.device("cpu"), CPU_BATCH_FACES)
+
+
+class CompiledTrunk:
+    """A trunk that OpenVINO compiled: batch normalisation folded, answers in float32.
+
+    The first run on a machine converts and compiles, which takes seconds, and keeps the result in
+    the cache folder; later ones map that file into memory.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, folder: Path):
+        import openvino
+
+        self._checkpoint, self._folder = checkpoint, folder
+        self._core = openvino.Core()
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": available_cores(),
+            "ENABLE_CPU_PINNING": False,  # two pinned models would wait for the same core
+        }
+        self._compiled = {}
+        self._mapped = {}  # the files that the compiled models' weights lie in
+        self._lock = threading.Lock()
+        self._model(ONE_FACE)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N,3,S,S) float32 -> (N,C,7,7) float32; each call has a request of its own."""
+        request = self._model(ONE_FACE if len(images) == 1 else ANY_FACES).create_infer_request()
+        request.infer([np.ascontiguousarray(images.numpy())], share_inputs=True)
+        return torch.from_numpy(request.get_output_tensor().data.copy())
+
+    def cache_file(self, batch: int) -> Path:
+        """Where the model for a batch is kept: named after all that it was made from."""
+        import openvino
+
+        card: Card = self._checkpoint.card
+        made_from = [card.sha256, card.network, card.arguments, card.preprocessing.size, batch]
+        made_by = [openvino.__version__, self._core.get_property("CPU", "FULL_DEVICE_NAME")]
+        key = hashlib.sha256(json.dumps(made_from + made_by).encode()).hexdigest()
+        return self._folder / f"{card.network}-{key[:32]}.blob"
+
+    def _model(self, batch: int):
+        with self._lock:
+            if batch not in self._compiled:
+                found = self._read(batch)
+                self._compiled |= self._compile() if found is None else {batch: found}
+            return self._compiled[batch]
+
+    def _read(self, batch: int):
+        """The model in the cache, or None if it is not there or not readable."""
+        import openvino
+
+        file = self.cache_file(batch)
+        try:
+            # Copy on write: the engine asks for memory that it may write to.
+            mapped = np.memmap(file, dtype=np.uint8, mode="c")
+            stored = openvino.Tensor(mapped, shared_memory=True)
+            compiled = self._core.import_model(stored, "CPU", self._settings)
+            self._mapped[batch] = mapped
+            return compiled
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RuntimeError) as error:
+            logger.warning("%s is not readable and is made anew: %s", file, error)
+            return None
+
+    def _compile(self) -> dict:
+        """The models for one face and for any number, and both in the cache if it is writable."""
+        import openvino
+
+        card = self._checkpoint.card
+        logger.info("Compiling the trunk of %s for this CPU, once.", card.name)
+        side = card.preprocessing.size
+        with _conversion, torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracer is deprecated, and traces no branch here
+            trunk = self._checkpoint.network.trunk
+            model = openvino.convert_model(trunk, example_input=torch.zeros(1, 3, side, side))
+        compiled = {}
+        for batch in (ONE_FACE, ANY_FACES):
+            model.reshape([batch, 3, side, side])
+            compiled[batch] = self._core.compile_model(model, "CPU", self._settings)
+            content = compiled[batch].export_model().getvalue()
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(
+                    self.cache_file(batch), lambda file, c=content: file.write_bytes(c)
+                )
+            except OSError as error:
+                logger.info("The compiled model is not kept: %s", error)
+        return compiled
