@@ -4,6 +4,7 @@ Attributions arrive signed and unscaled; here, and only here, they are cut off b
 scaled. Every drawing function takes or states its scale.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,18 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
 from fer_models.analysis import DISPLAY_NAMES, NetworkResult
 from fer_models.explain.attention import Attention
+from fer_models.explain.faithfulness import FaithfulnessCurves
 
 # One meaning, one colour. Heat is a perceptually uniform map that colour-blind people can read.
 HEAT_COLORMAP = "inferno"
 NETWORK_COLORS = {"ddamfn": "#0072B2", "mfn": "#D55E00", "resnet50": "#009E73"}
 HEAD_COLORS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442")
+TRACK_GREY = 225  # behind bars; seen on a light page and on a dark one
 
 FIGURE1_NETWORKS = ("resnet50", "mfn", "ddamfn")  # the paper's order of columns
 FIGURE1_MAX_ROWS = 24
@@ -29,7 +33,13 @@ FIGURE1_MAX_ROWS = 24
 
 def heat_colors(values: np.ndarray) -> np.ndarray:
     """(H,W) in 0..1 -> (H,W,3) uint8."""
-    return matplotlib.colormaps[HEAT_COLORMAP](np.clip(values, 0, 1), bytes=True)[..., :3]
+    table = _heat_table()
+    return table[(np.clip(values, 0, 1) * (len(table) - 1) + 0.5).astype(np.uint8)]
+
+
+@functools.cache
+def _heat_table() -> np.ndarray:
+    return matplotlib.colormaps[HEAT_COLORMAP](np.arange(256), bytes=True)[:, :3].copy()
 
 
 def scale_heatmap(attribution: np.ndarray, maximum: float | None = None) -> np.ndarray:
@@ -71,8 +81,14 @@ def overlay_heatmap(
         (S,S,3) RGB uint8.
     """
     heat = enlarge_map(scale_heatmap(attribution, maximum), crop.shape[0], cells=cells)
-    blended = (1 - strength) * crop + strength * heat_colors(heat)
-    return np.rint(blended).astype(np.uint8)
+    return blend(crop, heat_colors(heat), strength)
+
+
+def blend(below: np.ndarray, above: np.ndarray, strength: float) -> np.ndarray:
+    """Two (H,W,3) uint8 images mixed in steps of 1/256; strength 1 shows `above` alone."""
+    share = round(256 * strength)
+    mixed = below * np.uint16(256 - share) + above * np.uint16(share)  # at most 255 * 256
+    return ((mixed + np.uint16(128)) >> 8).astype(np.uint8)
 
 
 def draw_map(values: np.ndarray, size: int, maximum: float | None = None) -> np.ndarray:
@@ -83,13 +99,13 @@ def draw_map(values: np.ndarray, size: int, maximum: float | None = None) -> np.
 def draw_winners(attention: Attention, crop: np.ndarray, strength: float = 0.6) -> np.ndarray:
     """Which head won at each cell, in the heads' colours over the face: (S,S,3) uint8."""
     size = crop.shape[0]
-    palette = np.array([_rgb(color) for color in HEAD_COLORS])
+    palette = np.array([_rgb(color) for color in HEAD_COLORS], dtype=np.uint8)
     winner = np.asarray(
         Image.fromarray(attention.winner.astype(np.uint8)).resize(
             (size, size), Image.Resampling.NEAREST
         )
     )
-    return np.rint((1 - strength) * crop + strength * palette[winner]).astype(np.uint8)
+    return blend(crop, palette[winner], strength)
 
 
 def _rgb(color: str) -> tuple[int, int, int]:
@@ -111,6 +127,125 @@ def draw_faces(image: np.ndarray, boxes: Sequence[tuple], chosen: int = 0) -> np
         drawn[top : bottom + 1, left : left + thickness] = color
         drawn[top : bottom + 1, max(right - thickness + 1, 0) : right + 1] = color
     return drawn
+
+
+def draw_color_bar(width: int, height: int) -> np.ndarray:
+    """The heatmaps' colours from 0 at the left to 1 at the right: (height,width,3) uint8."""
+    return np.repeat(heat_colors(np.linspace(0, 1, width)[None]), height, axis=0)
+
+
+def draw_profiles(
+    image: np.ndarray,
+    column: np.ndarray,
+    row: np.ndarray,
+    *,
+    color: str = HEAD_COLORS[0],
+    low: float = 0.0,
+    high: float = 1.0,
+) -> np.ndarray:
+    """A picture with a bar for each row of cells at its right and for each column below it.
+
+    Args:
+        image: (S,S,3) RGB uint8.
+        column: (7,) top to bottom, the bars at the right.
+        row: (7,) left to right, the bars below.
+        low: the value of a bar without length.
+        high: the value of a bar as long as the margin, which is a quarter of S.
+
+    Returns:
+        (S + S // 4, S + S // 4, 3) uint8.
+    """
+    size = image.shape[0]
+    margin = size // 4
+    drawn = np.full((size + margin, size + margin, 3), TRACK_GREY, np.uint8)
+    drawn[:size, :size] = image
+    drawn[:size, size:] = _draw_bars((column - low) / (high - low), size, margin, color)
+    below = _draw_bars((row - low) / (high - low), size, margin, color)
+    drawn[size:, :size] = below.transpose(1, 0, 2)
+    return drawn
+
+
+def _draw_bars(lengths: np.ndarray, height: int, width: int, color: str) -> np.ndarray:
+    """Bars from the left, one below the other: (height,width,3) uint8, lengths in 0..1."""
+    cell, place = np.divmod((np.arange(height) + 0.5) * len(lengths) / height, 1)
+    inside = np.abs(place - 0.5) < 0.4  # a fifth of the height stays free between two bars
+    ends = np.where(inside, np.clip(lengths, 0, 1)[cell.astype(int)] * width, 0)
+    filled = np.arange(width)[None] + 0.5 < ends[:, None]
+    return np.where(filled[..., None], np.uint8(_rgb(color)), np.uint8(TRACK_GREY))
+
+
+@dataclass(frozen=True)
+class CurveWords:
+    """What `draw_faithfulness` writes; matplotlib's own font has no Chinese."""
+
+    deletion: str = "Deletion (lower is better)"
+    insertion: str = "Insertion (higher is better)"
+    deleted: str = "share of the face blurred"
+    inserted: str = "share of the face shown"
+    probability: str = "probability"
+    by_map: str = "map {area:.2f}"
+    by_centre: str = "middle first {area:.2f}"
+    at_random: str = "random {area:.2f} ± {spread:.2f}"
+
+
+def draw_faithfulness(
+    curves: FaithfulnessCurves,
+    color: str = NETWORK_COLORS["ddamfn"],
+    words: CurveWords = CurveWords(),
+) -> Figure:
+    """Deletion above insertion, readable at 360 px wide, with the areas in the legends.
+
+    The band reaches from the lowest to the highest of the random orders at each step.
+    """
+    figure = Figure(figsize=(3.6, 5.0), dpi=200, layout="constrained")
+    above, below = figure.subplots(2, 1)
+    at_random = words.at_random.format(area=curves.random_area, spread=curves.random_spread)
+    _draw_curves(
+        above,
+        curves.shares,
+        (curves.deletion, words.by_map.format(area=curves.deletion_area)),
+        (curves.centre_deletion, words.by_centre.format(area=curves.centre_deletion_area)),
+        (curves.random_deletion, at_random),
+        color,
+    )
+    _draw_curves(
+        below,
+        curves.shares,
+        (curves.insertion, words.by_map.format(area=curves.insertion_area)),
+        (curves.centre_insertion, words.by_centre.format(area=curves.centre_insertion_area)),
+        (curves.random_insertion, at_random),
+        color,
+    )
+    above.set_title(words.deletion, fontsize=9.5, loc="left")
+    below.set_title(words.insertion, fontsize=9.5, loc="left")
+    above.set_xlabel(words.deleted, fontsize=8.5)
+    below.set_xlabel(words.inserted, fontsize=8.5)
+    for axis in (above, below):
+        axis.set_ylabel(words.probability, fontsize=8.5)
+    return figure
+
+
+def _draw_curves(axis, shares, by_map, by_centre, at_random, color: str) -> None:
+    """One panel; each curve comes with its name in the legend."""
+    curves, name = at_random
+    axis.fill_between(shares, curves.min(axis=0), curves.max(axis=0), color="0.88", linewidth=0)
+    axis.plot(shares, curves.mean(axis=0), color="0.55", label=name)
+    axis.plot(shares, by_centre[0], color="0.2", linestyle=(0, (4, 2)), label=by_centre[1])
+    style = {"linewidth": 2.2, "marker": "o", "markersize": 4, "clip_on": False, "zorder": 3}
+    axis.plot(shares, by_map[0], color=color, label=by_map[1], **style)
+    axis.set(xlim=(0, 1), ylim=(0, 1.02), yticks=[0, 0.5, 1])
+    axis.xaxis.set_major_formatter(PercentFormatter(1))
+    axis.tick_params(labelsize=8.5)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(
+        *(reversed(part) for part in axis.get_legend_handles_labels()),
+        loc="upper left",
+        bbox_to_anchor=(0, -0.3),
+        ncols=2,
+        fontsize=8,
+        frameon=False,
+        borderaxespad=0,
+    )
 
 
 @dataclass(frozen=True)

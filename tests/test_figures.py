@@ -1,10 +1,17 @@
+import matplotlib
 import numpy as np
 import pytest
 
+from fer_models.explain.faithfulness import FaithfulnessCurves
 from fer_models.figure1 import make_figure1
 from fer_models.figures import (
+    CurveWords,
+    blend,
     draw_analysis,
+    draw_color_bar,
     draw_faces,
+    draw_faithfulness,
+    draw_profiles,
     enlarge_map,
     heat_colors,
     overlay_heatmap,
@@ -32,6 +39,67 @@ def test_strength_goes_from_the_face_alone_to_the_heatmap_alone():
     alone = overlay_heatmap(GREY, attribution, strength=1, cells=True)
     assert alone[28, 28].tolist() == heat_colors(np.ones((1, 1)))[0, 0].tolist()
     assert alone[0, 0].tolist() == heat_colors(np.zeros((1, 1)))[0, 0].tolist()
+
+
+def test_heat_is_matplotlibs_map():
+    values = np.linspace(0, 1, 256)[None]
+    wanted = matplotlib.colormaps["inferno"](np.arange(256), bytes=True)[None, :, :3]
+    assert np.array_equal(heat_colors(values), wanted)
+    assert np.array_equal(heat_colors(np.array([[-1.0, 2.0]]))[0], wanted[0, [0, -1]])
+
+
+def test_a_blend_is_the_weighted_mean_of_every_pair_of_values():
+    below, above = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    for strength in (0, 0.25, 0.7, 1):
+        exact = (1 - strength) * below + strength * above
+        assert np.abs(blend(below, above, strength) - exact).max() <= 1
+    assert np.array_equal(blend(below, above, 0), below)
+    assert np.array_equal(blend(below, above, 1), above)
+
+
+def test_the_colour_bar_goes_from_the_heatmaps_lowest_colour_to_its_highest():
+    bar = draw_color_bar(100, 8)
+    assert bar.shape == (8, 100, 3) and (bar == bar[0]).all()
+    assert np.array_equal(bar[0, [0, -1]], heat_colors(np.array([[0.0, 1.0]]))[0])
+
+
+def test_profile_bars_are_as_long_as_their_values_and_lie_beside_their_cells():
+    column = np.array([1, 1.6, 2, 3, 1, 0, 9.0])  # of a scale from 1 to 3
+    row = np.array([3, 1, 1, 1, 1, 1, 2.0])
+    drawn = draw_profiles(GREY, column, row, color="#ff0000", low=1, high=3)
+    assert drawn.shape == (70, 70, 3) and np.array_equal(drawn[:56, :56], GREY)
+    red = (drawn == [255, 0, 0]).all(axis=-1)
+    middles = np.arange(7) * 8 + 4
+    assert red[middles, 56:].sum(axis=1).tolist() == [0, 4, 7, 14, 0, 0, 14]
+    assert red[56:, middles].sum(axis=0).tolist() == [14, 0, 0, 0, 0, 0, 7]
+    assert not red[np.arange(7) * 8].any()  # the gaps between the bars
+
+
+def test_the_curves_are_drawn_with_their_areas_and_in_the_words_given():
+    ramp = np.linspace(0, 1, 8)
+    curves = FaithfulnessCurves(
+        target=0,
+        shares=ramp,
+        deletion=(1 - ramp) ** 2,
+        insertion=np.ones(8),
+        centre_deletion=1 - ramp,
+        centre_insertion=ramp,
+        random_deletion=np.stack([0.2 + 0 * ramp, 0.4 + 0 * ramp]),
+    )
+    figure = draw_faithfulness(curves, words=CurveWords(deletion="gone", by_map="MAP {area:.3f}"))
+    above, below = figure.axes
+    assert above.get_title(loc="left") == "gone"
+    random, centre, by_map = above.lines
+    np.testing.assert_array_equal(by_map.get_ydata(), curves.deletion)
+    np.testing.assert_array_equal(below.lines[2].get_ydata(), curves.insertion)
+    np.testing.assert_array_equal(centre.get_ydata(), curves.centre_deletion)
+    np.testing.assert_allclose(random.get_ydata(), 0.3)
+    said = [text.get_text() for text in above.get_legend().get_texts()]
+    area = ((1 - ramp) ** 2).mean() - (0.5 * (1 + 0)) / 8  # trapezoids: half of either end
+    assert said == [f"MAP {area * 8 / 7:.3f}", "middle first 0.50", "random 0.30 ± 0.14"]
+    assert below.get_legend().get_texts()[0].get_text() == "MAP 1.000"
+    assert figure.get_facecolor() == (1, 1, 1, 1)  # on a dark page too
+    assert figure.get_figwidth() == 3.6
 
 
 def test_cells_are_the_squares_that_were_computed():
