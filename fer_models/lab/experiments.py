@@ -65,6 +65,31 @@ def _set(parameters: FaceParameters, name: str, value: float, symmetric: bool) -
     return replace(parameters, **{name: value})
 
 
+def sweep_faces(
+    parameters: FaceParameters,
+    name: str,
+    values: Sequence[float] | None = None,
+    symmetric: bool = False,
+) -> tuple[np.ndarray, tuple[FaceParameters, ...]]:
+    """The values (S,) of a sweep, and the face at each of them; see `sweep`.
+
+    Raises:
+        ValueError: if the name or a value is not allowed.
+    """
+    if name not in ACTIONS and name not in EXPRESSIONS and name not in RANGES:
+        raise ValueError(
+            f"{name!r} cannot be swept; use a facial action, an expression or one of "
+            f"{', '.join(RANGES)}."
+        )
+    if values is None:
+        low, high = RANGES.get(name, (0.0, 1.0))
+        values = np.linspace(max(low, -45.0), min(high, 45.0), 11)
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not len(values):
+        raise ValueError("values must be a list of at least one number.")
+    return values, tuple(_set(parameters, name, float(value), symmetric) for value in values)
+
+
 def sweep(
     predict: Predict,
     parameters: FaceParameters,
@@ -84,19 +109,43 @@ def sweep(
     Raises:
         ValueError: if the name or a value is not allowed, or `predict` answers in another shape.
     """
-    if name not in ACTIONS and name not in EXPRESSIONS and name not in RANGES:
-        raise ValueError(
-            f"{name!r} cannot be swept; use a facial action, an expression or one of "
-            f"{', '.join(RANGES)}."
-        )
-    if values is None:
-        low, high = RANGES.get(name, (0.0, 1.0))
-        values = np.linspace(max(low, -45.0), min(high, 45.0), 11)
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or not len(values):
-        raise ValueError("values must be a list of at least one number.")
-    faces = tuple(_set(parameters, name, float(value), symmetric) for value in values)
+    values, faces = sweep_faces(parameters, name, values, symmetric)
     return Sweep(name, values, faces, _predict_all(predict, faces))
+
+
+def remove_actions(
+    parameters: FaceParameters, pair_sides: bool = True
+) -> tuple[tuple[tuple[str, ...], ...], tuple[FaceParameters, ...]]:
+    """The groups of active actions, and the face without each of them.
+
+    Args:
+        pair_sides: an action's left and right side are one group.
+    """
+    groups: dict[tuple[str, ...], None] = {}
+    for action in parameters.actions:
+        pair = tuple(sorted({action, mirror_name(action)} & set(parameters.actions)))
+        groups[pair if pair_sides else (action,)] = None
+    removed = tuple(parameters.with_actions(**dict.fromkeys(group, 0.0)) for group in groups)
+    return tuple(groups), removed
+
+
+def rank_removals(groups: Sequence[tuple[str, ...]], answers: np.ndarray, target: int) -> Ablation:
+    """The groups ordered by how much their removal changes the target's probability.
+
+    Args:
+        groups: A of them, see `remove_actions`.
+        answers: (1 + A, K) probabilities of the whole face, then without each group.
+        target: the class, an index into K.
+
+    Raises:
+        ValueError: if `target` is no class.
+    """
+    full, without = answers[0], answers[1:]
+    if not 0 <= target < len(full):
+        raise ValueError(f"target is {target}; the answers hold the classes 0 to {len(full) - 1}.")
+    change = full[target] - without[:, target]
+    order = np.argsort(-np.abs(change), kind="stable")
+    return Ablation(target, tuple(groups[i] for i in order), full, without[order], change[order])
 
 
 def ablate_actions(
@@ -113,16 +162,5 @@ def ablate_actions(
     Raises:
         ValueError: if `target` is no class, or `predict` answers in another shape.
     """
-    groups: dict[tuple[str, ...], None] = {}
-    for action in parameters.actions:
-        pair = tuple(sorted({action, mirror_name(action)} & set(parameters.actions)))
-        groups[pair if pair_sides else (action,)] = None
-    removed = [parameters.with_actions(**dict.fromkeys(group, 0.0)) for group in groups]
-    answers = _predict_all(predict, [parameters, *removed])
-    full, without = answers[0], answers[1:]
-    if not 0 <= target < len(full):
-        raise ValueError(f"target is {target}; predict knows the classes 0 to {len(full) - 1}.")
-    change = full[target] - without[:, target]
-    order = np.argsort(-np.abs(change), kind="stable")
-    names = tuple(groups)
-    return Ablation(target, tuple(names[i] for i in order), full, without[order], change[order])
+    groups, removed = remove_actions(parameters, pair_sides)
+    return rank_removals(groups, _predict_all(predict, [parameters, *removed]), target)

@@ -7,8 +7,8 @@ import argparse
 import copy
 import functools
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,15 @@ from fer_models.faces import (
     detect_faces,
     load_detector,
 )
-from fer_models.lab.actions import ACTIONS_OF_REGION, mirror_name, region_of_action
-from fer_models.lab.experiments import Ablation, Sweep, ablate_actions, sweep
+from fer_models.lab.actions import ACTIONS_OF_REGION, region_of_action
+from fer_models.lab.command import Options, run_command
+from fer_models.lab.experiments import (
+    Ablation,
+    Sweep,
+    rank_removals,
+    remove_actions,
+    sweep_faces,
+)
 from fer_models.lab.identities import IDENTITIES
 from fer_models.lab.parameters import FaceParameters
 from fer_models.lab.regions import region_masks
@@ -41,6 +48,13 @@ SKIPPED_COPIES = 5
 MIN_CHANGE = 0.01
 
 OnImage = Callable[[], None]
+
+
+class NoFaceError(ValueError):
+    """A Lab picture in which no face is found."""
+
+    def __init__(self):
+        super().__init__("No face is found in this picture; turn the head to the camera.")
 
 
 @functools.cache
@@ -137,19 +151,6 @@ def loadable_networks(
     return tuple(loaded), unavailable
 
 
-def _joint_predict(analyzer: Analyzer, networks: Sequence[str], on_image: OnImage | None):
-    """Images to (N, M x 8): all networks side by side, so that each face is drawn once."""
-
-    def predict(images: np.ndarray) -> np.ndarray:
-        return predict_networks(analyzer, networks, images, on_image).reshape(len(images), -1)
-
-    return predict
-
-
-def _columns(index: int) -> slice:
-    return slice(index * len(EXPRESSIONS), (index + 1) * len(EXPRESSIONS))
-
-
 def sweep_networks(
     analyzer: Analyzer,
     networks: Sequence[str],
@@ -157,50 +158,22 @@ def sweep_networks(
     name: str,
     values: Sequence[float] | None = None,
     symmetric: bool = False,
-    on_image: OnImage | None = None,
-) -> dict[str, Sweep]:
-    """`sweep` for several networks; probabilities (S,8) are NaN where no face was found.
+) -> Iterator[dict[str, Sweep]]:
+    """`sweep` for several networks, each time with one face more; the last is the whole.
+
+    Probabilities (S,8) are NaN where no face was found.
 
     Raises:
         ValueError: see `sweep`; CheckpointError if a network cannot be loaded.
     """
-    predict = _joint_predict(analyzer, networks, on_image)
-    joint = sweep(predict, parameters, name, values, symmetric)
-    return {
-        network: replace(joint, probabilities=joint.probabilities[:, _columns(index)])
-        for index, network in enumerate(networks)
-    }
-
-
-def ablate_networks(
-    analyzer: Analyzer,
-    networks: Sequence[str],
-    parameters: FaceParameters,
-    expression: str,
-    on_image: OnImage | None = None,
-) -> dict[str, Ablation]:
-    """`ablate_actions` for several networks, each with its own ranking; `target` is in EXPRESSIONS.
-
-    Raises:
-        ValueError: if no face is found in the picture; CheckpointError if a network is missing.
-    """
-    target = EXPRESSIONS.index(expression)
-    joint = ablate_actions(_joint_predict(analyzer, networks, on_image), parameters, target)
-    if np.isnan(joint.full).all():
-        raise ValueError("No face is found in this picture; turn the head to the camera.")
-    ablations = {}
-    for index, network in enumerate(networks):
-        full, without = joint.full[_columns(index)], joint.without[:, _columns(index)]
-        change = full[target] - without[:, target]
-        order = np.argsort(-np.abs(change), kind="stable")
-        actions = tuple(joint.actions[i] for i in order)
-        ablations[network] = Ablation(target, actions, full, without[order], change[order])
-    return ablations
-
-
-def count_pictures(parameters: FaceParameters) -> int:
-    """How many pictures an ablation of the face draws: it, and it without each pair of actions."""
-    return 1 + len({frozenset({a, mirror_name(a)}) for a in parameters.actions})
+    values, faces = sweep_faces(parameters, name, values, symmetric)
+    answers = np.empty((len(faces), len(networks), len(EXPRESSIONS)))
+    for done, face in enumerate(faces, start=1):
+        answers[done - 1] = predict_networks(analyzer, networks, [render_face(face)])[0]
+        yield {
+            network: Sweep(name, values[:done], faces[:done], answers[:done, index].copy())
+            for index, network in enumerate(networks)
+        }
 
 
 def region_cells(
@@ -289,22 +262,45 @@ def check_claims(
     """Every network's heatmap for an expression, and what its active actions do to the answer.
 
     Raises:
-        ValueError: if no face is found, or a network does not know the expression.
+        NoFaceError: if no face is found.
+        ValueError: if a network does not know the expression.
         CheckpointError: if a network cannot be loaded.
+    """
+    _, removed = remove_actions(parameters)
+    images = map(render_face, (parameters, *removed))
+    answers = predict_networks(analyzer, networks, images, on_image)
+    return judge_claims(analyzer, networks, parameters, expression, answers)
+
+
+def judge_claims(
+    analyzer: Analyzer,
+    networks: Sequence[str],
+    parameters: FaceParameters,
+    expression: str,
+    answers: np.ndarray,
+) -> dict[str, Claim]:
+    """`check_claims` with the answers at hand.
+
+    Args:
+        answers: (1 + A, M, 8) of M networks to the face, and to it without each group of
+            `remove_actions`.
     """
     image = render_face(parameters)
     face = find_face(image)
     if face is None:
-        raise ValueError("No face is found in this picture; turn the head to the camera.")
+        raise NoFaceError
     results = analyzer.analyze_faces(image, [face], target=expression, networks=networks)
-    ablations = ablate_networks(analyzer, networks, parameters, expression, on_image)
     heatmaps = {n: r.gradcam.values for n, r in results.faces[0].networks.items()}
     areas = region_shares(np.ones((7, 7)), parameters, face.landmarks)
+    groups, _ = remove_actions(parameters)
+    target = EXPRESSIONS.index(expression)
     return {
         name: Claim(
-            region_shares(heatmaps[name], parameters, face.landmarks), areas, ablations[name]
+            region_shares(heatmaps[name], parameters, face.landmarks),
+            areas,
+            rank_removals(groups, answers[:, index], target),
         )
-        for name in networks
+        for index, name in enumerate(networks)
     }
 
 
@@ -321,11 +317,14 @@ class TableRow:
 
 
 def expression_rows(
-    analyzer: Analyzer, networks: Sequence[str], on_image: OnImage | None = None
+    analyzer: Analyzer,
+    networks: Sequence[str],
+    identities: Sequence[int] = tuple(range(len(IDENTITIES))),
+    on_image: OnImage | None = None,
 ) -> list[TableRow]:
-    """Every identity with every expression at full intensity, seen from the front."""
+    """Identities with every expression at full intensity, seen from the front."""
     rows = []
-    for identity in range(len(IDENTITIES)):
+    for identity in identities:
         faces = [FaceParameters(identity).with_expression(e) for e in EXPRESSIONS]
         answers = predict_networks(analyzer, networks, map(render_face, faces), on_image)
         for expression, answer in zip(EXPRESSIONS, answers, strict=True):
@@ -372,14 +371,15 @@ def expression_table(rows: Sequence[TableRow], networks: Sequence[str]) -> str:
         [IDENTITIES[row.identity].name, row.expression, *(_cell(row, name) for name in networks)]
         for row in rows
     ]
+    count = len({row.identity for row in rows})
     return "\n".join(
         [
             "# What the networks answer to the Lab's faces",
             "",
-            f"{len(IDENTITIES)} identities, each posed by the recipe of each expression at full "
-            "intensity, seen from the front. A recipe is a combination of facial actions, not a "
-            "truth: where a network disagrees, the drawing, the recipe or the network may be at "
-            "fault.",
+            f"{len(rows)} drawn faces: {count} identities, each posed by the recipe of each "
+            "expression at full intensity, seen from the front. A recipe is a combination of "
+            "facial actions, not a truth: where a network disagrees, the drawing, the recipe or "
+            "the network may be at fault.",
             "",
             "## How often a network answers the recipe's expression",
             "",
@@ -397,7 +397,10 @@ def expression_table(rows: Sequence[TableRow], networks: Sequence[str]) -> str:
 
 
 def claims_table(
-    analyzer: Analyzer, networks: Sequence[str], on_image: OnImage | None = None
+    analyzer: Analyzer,
+    networks: Sequence[str],
+    identities: Sequence[int] = tuple(range(len(IDENTITIES))),
+    on_image: OnImage | None = None,
 ) -> str:
     """How often the heatmap's brightest region holds the action that matters most, as Markdown.
 
@@ -405,12 +408,13 @@ def claims_table(
     region with the largest area would have been right, which needs no heatmap at all.
     """
     counts = {name: np.zeros(3, int) for name in networks}  # right, right by area, asked
-    for identity in range(len(IDENTITIES)):
+    for identity in identities:
         for expression in EXPRESSIONS[1:]:
             parameters = FaceParameters(identity).with_expression(expression)
-            if find_face(render_face(parameters)) is None:
+            try:
+                claims = check_claims(analyzer, networks, parameters, expression, on_image)
+            except NoFaceError:
                 continue
-            claims = check_claims(analyzer, networks, parameters, expression, on_image)
             for name, claim in claims.items():
                 if claim.agrees is not None:
                     largest = max(claim.areas, key=claim.areas.get)
@@ -433,11 +437,20 @@ def claims_table(
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 after one line on stderr."""
-    from tqdm import tqdm
+def provenance(analyzer: Analyzer, networks: Sequence[str], arguments: Sequence[str]) -> str:
+    """The command that made a table, and the weights that were asked, as Markdown."""
+    weights = [
+        f"{DISPLAY_NAMES.get(name, name)} `{analyzer.checkpoint(name).card.sha256[:12]}`"
+        for name in networks
+    ]
+    return (
+        f"Made by `{' '.join(['python -m fer_models.lab.measure', *arguments])}` with the weights "
+        f"whose sha256 begins with {', '.join(weights)}."
+    )
 
-    parser = argparse.ArgumentParser(
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Options(
         prog="python -m fer_models.lab.measure",
         description="Asks the page's networks about every Lab identity and expression.",
     )
@@ -447,26 +460,46 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="also check the heatmaps against the removal of actions (minutes)",
     )
-    options = parser.parse_args(arguments)
-    analyzer = Analyzer()
-    try:
+    parser.add_argument(
+        "--identities",
+        type=int,
+        nargs="+",
+        choices=range(len(IDENTITIES)),
+        default=range(len(IDENTITIES)),
+        metavar="N",
+        help=f"those to ask about, 0 to {len(IDENTITIES) - 1}; all by default",
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    from tqdm import tqdm
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+
+    def measure() -> None:
+        options = _parser().parse_args(arguments)
+        analyzer = Analyzer()
         networks, unavailable = loadable_networks(analyzer)
         for message in unavailable.values():
             sys.stderr.write(f"{message}\n")
         if not networks:
             raise ValueError("No network can be loaded, so there is nothing to ask.")
         with tqdm(desc="faces", unit="face") as bar:
-            text = expression_table(expression_rows(analyzer, networks, bar.update), networks)
+            asked = (analyzer, networks, options.identities, bar.update)
+            parts = [expression_table(expression_rows(*asked), networks)]
             if options.claims:
-                text += "\n\n" + claims_table(analyzer, networks, bar.update)
+                parts.append(claims_table(*asked))
+        parts.append(provenance(analyzer, networks, arguments))
+        text = "\n\n".join(parts) + "\n"
         if options.table:
-            options.table.write_text(text + "\n", encoding="utf-8")
+            options.table.parent.mkdir(parents=True, exist_ok=True)
+            options.table.write_text(text, encoding="utf-8")
         else:
-            sys.stdout.write(text + "\n")
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"{' '.join(str(error).split())}\n")
-        return 2
-    return 0
+            sys.stdout.write(text)
+
+    return run_command(measure)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_models.lab.actions import expression_actions
+from fer_models.lab.command import Options, run_command
 from fer_models.lab.identities import IDENTITIES, Identity
 from fer_models.lab.materials import (
     eye_colors,
@@ -422,11 +423,7 @@ def _action_argument(text: str) -> tuple[str, float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> None:
-            raise ValueError(f"{message}; --help lists the options.")
-
-    parser = Parser(
+    parser = Options(
         prog="python -m fer_models.lab.render",
         description="Draws a Lab face, 512x512, as a PNG file.",
     )
@@ -481,19 +478,17 @@ def _parameters(options: argparse.Namespace) -> FaceParameters:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 after one line on stderr."""
+    """The command line; returns the exit status."""
     from PIL import Image
 
-    try:
+    def draw() -> None:
         options = _parser().parse_args(arguments)
         parameters = _parameters(options)
         Image.fromarray(render_face(parameters)).save(options.out, optimize=True)
         if options.json:
             options.json.write_text(parameters.to_json() + "\n", encoding="utf-8")
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"{' '.join(str(error).split())}\n")
-        return 2
-    return 0
+
+    return run_command(draw)
 
 
 if __name__ == "__main__":

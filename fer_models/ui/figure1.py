@@ -1,98 +1,199 @@
-"""The Figure 1 tab: any faces in the paper's comparison, to look at and to download."""
+"""The Figure 1 tab: seven faces, or any, in the paper's comparison, to look at and to download."""
 
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
 
 from fer_models.analysis import Analyzer
 from fer_models.expressions import EXPRESSIONS
-from fer_models.figure1 import make_figure1
+from fer_models.figure1 import analyze_rows, compose_figure1
 from fer_models.figures import FIGURE1_MAX_ROWS, save_figure
 from fer_models.ui import html
-from fer_models.ui.picture import ImageError, explain_error, make_download_folder, read_picture
-from fer_models.words import Words
+from fer_models.ui.compare import EXAMPLES_FOLDER
+from fer_models.ui.picture import (
+    ImageError,
+    explain_error,
+    make_download_folder,
+    picture_input,
+    read_picture,
+)
+from fer_models.ui.progress import step_line
+from fer_models.words import LANGUAGES, Words, load_words
+
+SLOTS = EXPRESSIONS[:7]  # the basic expressions, in the published label order
+SLOT_HEIGHT_PX = 200
 
 
-def row_name(file: Path) -> str:
-    """The expression that a file's name begins with ("happiness_2.jpg"), else the name itself."""
-    stem = file.stem
-    return next((e for e in EXPRESSIONS if stem.lower().startswith(e)), stem[:18])
+def sample_file(expression: str) -> str:
+    """The drawn face that fills an expression's slot at first."""
+    return str(EXAMPLES_FOLDER / f"{expression}.png")
 
 
-def build_figure(analyzer: Analyzer, files: list[str] | None, words: Words, progress) -> tuple:
-    """Figure 1 of uploaded files: notice, PNG path, PDF path, JSON path (None where unmade)."""
-    if not files:
-        return html.notice(words("figure1.empty")), None, None, None
+def fill_slots(slots: Sequence[str | None]) -> list[str]:
+    """The slots' files, with the drawn face where there is none."""
+    return [file or sample_file(name) for name, file in zip(SLOTS, slots, strict=True)]
+
+
+def row_name(file: Path, number: int, words: Words) -> str:
+    """The expression that a file's name begins with ("happiness_2.jpg"), else the name itself.
+
+    The expression may be named in any of the page's languages. The figure's typeface has Latin
+    letters only, so any other name gives way to the picture's number.
+    """
+    stem = file.stem.lower()
+    for expression in EXPRESSIONS:
+        if any(stem.startswith(load_words(name).expression(expression)) for name in LANGUAGES):
+            return expression
+    return file.stem[:18] if stem.isascii() else words("figure1.row_number", number=number)
+
+
+def name_rows(
+    slots: Sequence[str | None], files: Sequence[str] | None, words: Words
+) -> list[tuple[str, str]]:
+    """(name, file) of each row: the filled slots, then the further pictures."""
+    filled = [(name, file) for name, file in zip(SLOTS, slots, strict=True) if file]
+    more = [
+        (row_name(Path(file), number, words), file)
+        for number, file in enumerate(files or [], start=len(filled) + 1)
+    ]
+    return filled + more
+
+
+def draw_rows(
+    analyzer: Analyzer, rows: Sequence[tuple[str, str]], words: Words
+) -> Iterator[tuple[str, list[str] | None]]:
+    """Figure 1 of named files, step by step: the line above it and, at the end, the files' paths.
+
+    The paths are those of the figure as PNG and as PDF, and of its record as JSON.
+    """
+    if not rows:
+        yield html.notice(words("figure1.empty"), "problem"), None
+        return
     problems, images = [], []
-    for file in files[:FIGURE1_MAX_ROWS]:
+    for name, file in rows[:FIGURE1_MAX_ROWS]:
         try:
-            images.append((row_name(Path(file)), read_picture(file)))
+            images.append((name, read_picture(file)))
         except ImageError as error:
             problems.append(explain_error(error, words))
-    if len(files) > FIGURE1_MAX_ROWS:
+    if len(rows) > FIGURE1_MAX_ROWS:
         problems.append(words("figure1.only_first", limit=FIGURE1_MAX_ROWS))
     if not images:
-        return html.notice(" ".join(problems), "problem"), None, None, None
-    progress(0.2, desc=words("figure1.looking"))
+        yield html.notice(" ".join(problems), "problem"), None
+        return
+    steps = len(images) + 1
+    text = words("figure1.step", done=1, total=len(images))
+    yield step_line(0, steps, text), None
+    analyzed = []
     try:
-        made = make_figure1(analyzer, images)
+        for row in analyze_rows(analyzer, images):
+            analyzed.append(row)
+            if (done := len(analyzed)) < len(images):
+                text = words("figure1.step", done=done + 1, total=len(images))
+            else:
+                text = words("figure1.drawing")
+            yield step_line(done, steps, text), None
     except ValueError as error:
-        return html.notice(str(error), "problem"), None, None, None
+        yield html.notice(str(error), "problem"), None
+        return
+    made = compose_figure1(analyzer, analyzed)
     folder = make_download_folder()
-    paths = [folder / "figure1.png", folder / "figure1.pdf", folder / "figure1.json"]
-    progress(0.7, desc=words("figure1.drawing"))
+    paths = [folder / f"figure1.{kind}" for kind in ("png", "pdf", "json")]
     save_figure(made.figure, paths[0])
     save_figure(made.figure, paths[1])
     paths[2].write_text(json.dumps(made.record, indent=2) + "\n")
-    framed = [row["name"] for row in made.record["rows"] if row["source"] != "detected"]
+    framed = [
+        words.expression(row["name"]) for row in made.record["rows"] if row["source"] != "detected"
+    ]
     if framed:
         problems.append(words("figure1.no_faces", names=words.join(framed)))
-    text = html.notice(" ".join(problems) or words("page.done"), "problem" if problems else "agree")
-    return text, *(str(path) for path in paths)
+    line = html.notice(" ".join(problems) or words("page.done"), "problem" if problems else "agree")
+    yield line, [str(path) for path in paths]
 
 
-def build_figure1_tab(analyzer: Analyzer, words: Words) -> gr.File:
-    """Lay out and wire the tab, inside a `gr.Tab`; returns its list of pictures."""
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=1, min_width=280):
-            files = gr.File(
-                label=words("figure1.pictures"),
-                file_count="multiple",
-                file_types=["image"],
-                allow_reordering=True,
-                height=220,
-                elem_id="figure1-files",
+@dataclass(frozen=True)
+class Figure1Tab:
+    """What other tabs need of this one.
+
+    Attributes:
+        slots: expression -> its picture input.
+        files: the further pictures.
+        line: the notice above the figure.
+    """
+
+    slots: dict[str, gr.Image]
+    files: gr.File
+    line: gr.HTML
+
+
+def build_figure1_tab(analyzer: Analyzer, words: Words) -> Figure1Tab:
+    """Lay out and wire the tab, inside a `gr.Tab`."""
+    gr.Markdown(words("figure1.about"))
+    with gr.Row(elem_id="figure1-slots"):
+        slots = {
+            name: picture_input(
+                value=sample_file(name),
+                label=words.expression(name),
+                sources=["upload", "webcam", "clipboard"],
+                height=SLOT_HEIGHT_PX,
+                min_width=150,
+                buttons=[],
+                elem_id=f"figure1-{name}",
             )
-            gr.Markdown(words("figure1.about"))
-            button = gr.Button(words("figure1.draw"), variant="primary", elem_id="figure1-draw")
-            stop = gr.Button(words("page.stop"), size="sm")
-        with gr.Column(scale=3, min_width=320):
-            line = gr.HTML(html.notice(words("figure1.empty")))
-            picture = gr.Image(
-                label=words("figure1.figure"),
-                type="filepath",
+            for name in SLOTS
+        }
+    with gr.Row():
+        fill = gr.Button(words("figure1.fill"), size="sm", elem_id="figure1-fill")
+        clear = gr.Button(words("figure1.clear"), size="sm", elem_id="figure1-clear")
+    with gr.Accordion(words("figure1.pictures"), open=False, elem_id="figure1-more"):
+        gr.Markdown(words("figure1.pictures_about", limit=FIGURE1_MAX_ROWS))
+        files = gr.File(
+            show_label=False,
+            file_count="multiple",
+            file_types=["image"],
+            allow_reordering=True,
+            height=160,
+            elem_id="figure1-files",
+        )
+    with gr.Row():
+        start = gr.Button(words("figure1.draw"), variant="primary", scale=4, elem_id="figure1-draw")
+        stop = gr.Button(words("page.stop"), scale=0, min_width=120, elem_id="figure1-stop")
+    line = gr.HTML(html.notice(words("figure1.before")), elem_id="figure1-line")
+    with gr.Row():
+        downloads = [
+            gr.DownloadButton(
+                words(f"page.download_{kind}"),
                 interactive=False,
-                buttons=["fullscreen"],
-                alt_text=words("figure1.figure_alt"),
-                elem_id="figure1-image",
+                size="sm",
+                elem_id=f"figure1-{kind}",
             )
-            with gr.Row():
-                png = gr.DownloadButton(words("page.download_png"), visible=False, size="sm")
-                pdf = gr.DownloadButton(words("page.download_pdf"), visible=False, size="sm")
-                record = gr.DownloadButton(words("page.download_json"), visible=False, size="sm")
+            for kind in ("png", "pdf", "json")
+        ]
+    with gr.Column(elem_id="figure1-paper"):
+        picture = gr.Image(
+            label=words("figure1.figure"),
+            type="filepath",
+            interactive=False,
+            buttons=["fullscreen"],
+            height=None,
+            alt_text=words("figure1.figure_alt"),
+            elem_id="figure1-image",
+        )
 
-    def draw(paths, progress=gr.Progress()):  # noqa: B008 - gradio's way to ask for it
-        text, *made = build_figure(analyzer, paths, words, progress)
-        buttons = [gr.update(value=path, visible=path is not None) for path in made]
-        return [text, made[0], *buttons]
+    def draw(*given):
+        rows = name_rows(given[: len(SLOTS)], given[len(SLOTS)], words)
+        for text, paths in draw_rows(analyzer, rows, words):
+            if paths is None:
+                yield [text, *[gr.skip()] * (1 + len(downloads))]
+                continue
+            yield [text, paths[0], *(gr.update(value=p, interactive=True) for p in paths)]
 
-    drawing = button.click(draw, files, [line, picture, png, pdf, record], api_visibility="private")
-    stop.click(
-        lambda: html.notice(words("page.stopped")),
-        None,
-        line,
-        cancels=drawing,
-        api_visibility="private",
-    )
-    return files
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    pictures = list(slots.values())
+    run = start.click(draw, [*pictures, files], [line, picture, *downloads], **private)
+    stop.click(lambda: html.notice(words("page.stopped")), None, line, cancels=run, **private)
+    fill.click(lambda *given: fill_slots(given), pictures, pictures, **private)
+    clear.click(lambda: [None] * (len(SLOTS) + 1), None, [*pictures, files], **private)
+    return Figure1Tab(slots, files, line)

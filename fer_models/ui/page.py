@@ -5,6 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from fer_models.analysis import Analyzer
+from fer_models.ui.batch import build_batch_tab
 from fer_models.ui.compare import build_compare_tab
 from fer_models.ui.figure1 import build_figure1_tab
 from fer_models.ui.guide import build_guide, connect_guide
@@ -60,11 +61,13 @@ def build_tabs(analyzer: Analyzer, words: Words) -> None:
         with gr.Tab(words("page.compare"), id="compare"):
             compare = build_compare_tab(analyzer, words)
         with gr.Tab(words("page.lab"), id="lab") as lab_tab:
-            lab = build_lab_tab(analyzer, lab_tab)
+            lab = build_lab_tab(analyzer, words, lab_tab)
         with gr.Tab(words("page.figure1"), id="figure1"):
-            figure1_files = build_figure1_tab(analyzer, words)
+            figure1 = build_figure1_tab(analyzer, words)
         with gr.Tab(words("page.models"), id="models") as models_tab:
             build_models_tab(gr.State({}), models_tab, words)
+        with gr.Tab(words("page.batch"), id="batch"):
+            build_batch_tab(analyzer, words)
     connect_guide(guide, words, tabs, compare)
-    connect_lab(lab, tabs, compare.input, figure1_files)
+    connect_lab(lab, tabs, compare, figure1, words)
     gr.Markdown(words("page.responsible_use"))

@@ -26,7 +26,10 @@ def checkpoint(labels, network):
         return torch.tensor(np.stack(crops)).movedim(-1, 1).float() / 255
 
     card = SimpleNamespace(
-        labels=labels, preprocessing=preprocess, calibration=Calibration.none(len(labels))
+        labels=labels,
+        preprocessing=preprocess,
+        calibration=Calibration.none(len(labels)),
+        sha256="0123456789abcdef",
     )
     return SimpleNamespace(card=card, network=network)
 
@@ -104,30 +107,50 @@ def test_a_picture_without_a_face_gets_nan_and_leaves_the_others_alone(toy, rend
     )
 
 
-def test_a_sweep_gives_each_network_its_own_curve(toy):
-    curves = measure.sweep_networks(toy, ["mouth", "brows"], NEUTRAL, "jawOpen", [0.0, 1.0])
+def test_a_sweep_gives_each_network_its_own_curve_that_grows_face_by_face(toy):
+    steps = list(measure.sweep_networks(toy, ["mouth", "brows"], NEUTRAL, "jawOpen", [0.0, 1.0]))
     happiness = EXPRESSIONS.index("happiness")
-    change = {n: abs(np.diff(c.probabilities[:, happiness])[0]) for n, c in curves.items()}
-    assert curves["mouth"].probabilities.shape == (2, 8)
+    assert [s["mouth"].probabilities.shape for s in steps] == [(1, 8), (2, 8)]
+    assert [s["brows"].values.tolist() for s in steps] == [[0.0], [0.0, 1.0]]
+    np.testing.assert_array_equal(
+        steps[0]["mouth"].probabilities, steps[1]["mouth"].probabilities[:1]
+    )
+    change = {n: abs(np.diff(c.probabilities[:, happiness])[0]) for n, c in steps[1].items()}
     assert change["mouth"] > 0.05
     assert change["mouth"] > 2 * change["brows"]
 
 
+class ToyExplanations:
+    """Stands for the analyzer: the toy's networks, and one even heatmap for all of them."""
+
+    def __init__(self, toy):
+        self.checkpoint = toy.checkpoint
+
+    def analyze_faces(self, image, faces, target, networks):
+        result = SimpleNamespace(gradcam=SimpleNamespace(values=np.ones((7, 7))))
+        return SimpleNamespace(faces=[SimpleNamespace(networks=dict.fromkeys(networks, result))])
+
+
 def test_every_network_ranks_the_actions_for_itself(toy):
     face = NEUTRAL.with_actions(jawOpen=1.0, browOuterUpLeft=1.0, browOuterUpRight=1.0)
-    ablations = measure.ablate_networks(toy, ["mouth", "brows"], face, "happiness")
-    assert ablations["mouth"].actions[0] == ("jawOpen",)
-    for name, ablation in ablations.items():
+    seen = []
+    claims = measure.check_claims(
+        ToyExplanations(toy), ["mouth", "brows"], face, "happiness", lambda: seen.append(1)
+    )
+    assert len(seen) == 3  # the face, and it without the jaw and without the pair of brows
+    assert claims["mouth"].ablation.actions[0] == ("jawOpen",)
+    for name, claim in claims.items():
+        ablation = claim.ablation
         assert list(abs(ablation.change)) == sorted(abs(ablation.change), reverse=True)
         full = measure.predict_faces(toy, name, [measure.render_face(face)])[0]
         np.testing.assert_allclose(ablation.full, full)
-    assert measure.count_pictures(face) == 3
+        assert claim.shares == claim.areas
 
 
-def test_an_ablation_without_a_face_in_sight_says_so(toy, monkeypatch):
+def test_a_claim_without_a_face_in_sight_says_so(toy, monkeypatch):
     monkeypatch.setattr(measure, "find_face", lambda image: None)
-    with pytest.raises(ValueError, match="turn the head"):
-        measure.ablate_networks(toy, ["mouth"], SMILE, "happiness")
+    with pytest.raises(measure.NoFaceError, match="turn the head"):
+        measure.check_claims(ToyExplanations(toy), ["mouth"], SMILE, "happiness")
 
 
 def test_a_heatmap_on_the_masks_own_cells_lies_on_that_region(rendered):
@@ -203,9 +226,43 @@ def test_the_table_counts_agreement_and_shows_every_disagreement():
     assert "| Ada | fear | **surprise 0.80** | fear 0.90 |" in text
     assert "| Chen | fear | no face found | no face found |" in text
     assert "for 1 of 3 faces" in text
+    assert text.count("3 drawn faces: 3 identities") == 1
 
 
 def test_the_command_says_in_one_line_that_there_are_no_networks(monkeypatch, capsys):
     monkeypatch.setattr(measure, "loadable_networks", lambda analyzer: ((), {"mfn": "mfn: gone."}))
     assert measure.main([]) == 2
     assert capsys.readouterr().err.splitlines()[0] == "mfn: gone."
+
+
+@pytest.fixture
+def toy_command(toy, monkeypatch):
+    """The command with the toy's networks instead of the page's."""
+    monkeypatch.setattr(measure, "Analyzer", lambda: ToyExplanations(toy))
+    monkeypatch.setattr(measure, "loadable_networks", lambda analyzer: (("mouth", "brows"), {}))
+
+
+def test_the_command_writes_the_table_and_what_made_it(toy_command, tmp_path):
+    file = tmp_path / "docs" / "table.md"
+    assert measure.main(["--identities", "1", "--table", str(file)]) == 0
+    text = file.read_text()
+    assert text.count("| Bo | ") == len(EXPRESSIONS)
+    assert "8 drawn faces: 1 identities" in text
+    assert f"`python -m fer_models.lab.measure --identities 1 --table {file}`" in text
+    assert "begins with mouth `0123456789ab`, brows `0123456789ab`." in text
+
+
+@pytest.mark.slow
+def test_the_command_counts_the_heatmaps_that_point_to_the_decisive_action(toy_command, capsys):
+    assert measure.main(["--identities", "1", "--claims"]) == 0
+    counted = capsys.readouterr().out.split("## Does the brightest region hold")[1]
+    row = next(line for line in counted.splitlines() if line.startswith("| mouth |"))
+    right, by_area = (cell.split(" of ") for cell in row.strip("| ").split(" | ")[1:])
+    # The toy's heatmap is even, so its brightest region is the largest one.
+    assert right == by_area
+    assert 0 < int(right[1]) <= len(EXPRESSIONS) - 1
+
+
+def test_an_identity_that_does_not_exist_is_refused_in_one_line(capsys):
+    assert measure.main(["--identities", "99"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

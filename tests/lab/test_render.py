@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from fer_models.expressions import EXPRESSIONS
+from fer_models.lab.actions import ACTIONS, region_of_action
 from fer_models.lab.identities import IDENTITIES
 from fer_models.lab.parameters import FaceParameters
 from fer_models.lab.regions import region_masks
@@ -90,6 +92,32 @@ def test_an_action_changes_its_own_region_of_the_picture_most(rendered, action, 
     masks = region_masks(neutral)
     mean_change = {name: change[mask].mean() for name, mask in masks.items()}
     assert max(mean_change, key=mean_change.get) == region
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_action_leaves_the_far_half_of_the_face_alone(rendered, action):
+    # Noses wrinkle brows and jaws move mouths, so a neighbour may change, too.
+    region = region_of_action(action)
+    neutral = FaceParameters(1)
+    moved = rendered(neutral.with_actions(**{action: 1.0})).astype(float)
+    change = np.abs(moved - rendered(neutral)).mean(2)
+    mean_change = {name: change[mask].mean() for name, mask in region_masks(neutral).items()}
+    far = {"brows": ("mouth", "jaw"), "eyes": ("mouth", "jaw"), "nose": ()}.get(region, ("brows",))
+    assert all(mean_change[name] < 0.1 for name in far)
+    assert max(mean_change.values()) > 1
+    if region in ("brows", "eyes", "mouth"):
+        assert max(mean_change, key=mean_change.get) == region
+
+
+@pytest.mark.slow
+def test_a_face_is_drawn_in_under_150_ms_of_one_core():
+    seconds = []
+    for identity in range(5):
+        start = time.thread_time()
+        render_face(FaceParameters(identity).with_expression("fear"))
+        seconds.append(time.thread_time() - start)
+    assert min(seconds) < 0.150
 
 
 def test_regions_do_not_overlap_and_follow_the_head():

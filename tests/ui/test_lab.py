@@ -1,7 +1,9 @@
 """The Lab tab's functions, without a browser."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,26 +14,37 @@ from fer_models.checkpoints import CheckpointError
 from fer_models.expressions import EXPRESSIONS
 from fer_models.lab import ACTIONS, FaceParameters
 from fer_models.lab.experiments import Ablation, Sweep
-from fer_models.lab.measure import Claim
+from fer_models.lab.measure import Claim, NoFaceError
 from fer_models.lab.render import render_face
-from fer_models.ui import lab
+from fer_models.ui import lab, lab_curve, lab_experiments, lab_face
 from fer_models.ui.figure1 import row_name
 from fer_models.ui.page import build_page
+from fer_models.words import LANGUAGES, load_words
 from tests.conftest import SHIPPED
 
+ENGLISH, CHINESE = load_words("en"), load_words("zh")
 SMILE = FaceParameters(3).with_expression("happiness", 0.8)
 
 
 @pytest.fixture(autouse=True)
 def downloads(tmp_path, monkeypatch):
-    monkeypatch.setattr(lab, "make_download_folder", lambda: tmp_path)
+    for module in (lab, lab_experiments):
+        monkeypatch.setattr(module, "make_download_folder", lambda: tmp_path)
 
 
-def test_every_action_has_words_and_a_slider():
-    words = [lab.action_label(action) for action in ACTIONS]
-    assert len(set(words)) == len(ACTIONS) == 52
-    assert lab.action_label("mouthSmileLeft") == "Lip corners up (AU12), left"
-    assert lab.action_label("mouthSmileLeft", both=True) == "Lip corners up (AU12)"
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_action_has_words_of_its_own_and_no_word_is_left_over(language):
+    words = load_words(language)
+    labels = [lab_face.action_label(action, words) for action in ACTIONS]
+    assert len(set(labels)) == len(ACTIONS) == 52
+    used = {lab_face.action_label(action, words, both=True) for action in ACTIONS}
+    assert used == set(words.section("lab_actions").values())
+
+
+def test_an_actions_label_names_its_side_unless_both_move():
+    assert lab_face.action_label("mouthSmileLeft", ENGLISH) == "Lip corners up (AU12), left"
+    assert lab_face.action_label("mouthSmileLeft", ENGLISH, both=True) == "Lip corners up (AU12)"
+    assert lab_face.action_label("mouthSmileRight", CHINESE) == "嘴角上扬（AU12），右侧"
 
 
 def test_under_the_lock_one_slider_moves_a_pair():
@@ -43,15 +56,16 @@ def test_under_the_lock_one_slider_moves_a_pair():
         "mouthSmileLeft": 0.4
     }
     assert lab.set_control("yaw_deg", FaceParameters(), True, 12).yaw_deg == 12
+    assert lab.set_control("identity", FaceParameters(), True, 4).identity == 4
     assert lab.set_control("jawOpen", SMILE, True, None) == SMILE
 
 
 def test_the_lock_keeps_the_subjects_left_and_nothing_sideways():
     face = FaceParameters().with_actions(mouthSmileLeft=0.6, browDownRight=0.5, jawLeft=0.7)
     assert lab.lock_sides(face).actions == {"mouthSmileLeft": 0.6, "mouthSmileRight": 0.6}
-    shown = [a for a in ACTIONS if lab.is_shown(a, True)]
+    shown = [a for a in ACTIONS if lab_face.is_shown(a, True)]
     assert "mouthSmileLeft" in shown and "mouthSmileRight" not in shown and "jawLeft" not in shown
-    assert all(lab.is_shown(a, False) for a in ACTIONS)
+    assert all(lab_face.is_shown(a, False) for a in ACTIONS)
 
 
 def test_contempt_alone_of_the_recipes_opens_the_lock():
@@ -65,7 +79,7 @@ def test_contempt_alone_of_the_recipes_opens_the_lock():
 
 def test_saved_parameters_give_the_same_pixels():
     face = SMILE.with_actions(jawOpen=0.1234567)
-    loaded = lab.read_json(lab.write_json(face, "happiness"))
+    loaded = lab.read_json(lab.write_json(face, "happiness"), ENGLISH)
     assert loaded == face
     picture = np.asarray(Image.open(lab.write_png(loaded, "happiness")))
     np.testing.assert_array_equal(picture, render_face(face))
@@ -88,45 +102,49 @@ def test_bad_parameters_get_a_message_that_names_the_file(tmp_path, content, mes
     file = tmp_path / "bad.json"
     file.write_bytes(content)
     with pytest.raises(ValueError, match="bad.json") as error:
-        lab.read_json(str(file))
+        lab.read_json(str(file), ENGLISH)
     assert message in str(error.value)
 
 
 def test_a_files_name_gives_figure_1_its_rows_name():
-    assert row_name(Path(lab.write_png(SMILE, "happiness"))) == "happiness"
-    assert row_name(Path(lab.write_png(FaceParameters(), None))) == "neutral"
-    assert row_name(Path(lab.write_png(SMILE, None))).startswith("lab-face")
+    def name(file):
+        return row_name(Path(file), 1, ENGLISH)
+
+    assert name(lab.write_png(SMILE, "happiness")) == "happiness"
+    assert name(lab.write_png(FaceParameters(), None)) == "neutral"
+    assert name(lab.write_png(SMILE, None)).startswith("lab-face")
 
 
 def test_figure_1_takes_no_more_than_it_can_draw():
     assert lab.add_row("b", ["a"]) == ["a", "b"]
     assert lab.add_row("a", None) == ["a"]
-    assert len(lab.add_row("a", ["b"] * 24)) == 24
+    assert len(lab.add_row("a", ["b"] * 24)) == 24 - 7
 
 
 def test_the_face_is_drawn_with_words_for_those_who_do_not_see_it():
-    tag = lab.show_face(SMILE)
-    assert "A drawn face, Devi" in tag and "lip corners up" in tag
-    assert lab.show_face(FaceParameters()) != tag
+    tag = lab.show_face(SMILE, ENGLISH)
+    assert "A drawn face, Devi" in tag and "Lip corners up" in tag
+    assert lab.show_face(FaceParameters(), ENGLISH) != tag
+    assert "嘴角上扬" in lab.show_face(SMILE, CHINESE)
 
 
 def test_three_cards_have_all_bars_and_heatmaps_only_on_demand(analyzer):
-    line, *cards = lab.measure(analyzer, SMILE)
+    line, *cards = lab.measure(analyzer, SMILE, False, ENGLISH)
     assert "fer-notice" in line
     for name, card in zip(PAGE_NETWORKS, cards, strict=True):
         if name not in SHIPPED:
-            assert "fer-empty" in card
+            assert "fer-empty" in card and "is not available" in card
             continue
         assert "<img" not in card
         order = [card.index(f">{e}</span>") for e in EXPRESSIONS]
         assert order == sorted(order)
-    drawn = "".join(lab.measure(analyzer, SMILE, heatmaps=True)[1:])
-    assert drawn.count("<img") == len(SHIPPED)
+    drawn = "".join(lab.measure(analyzer, SMILE, True, CHINESE)[1:])
+    assert drawn.count("<img") == drawn.count("热图。") == len(SHIPPED)
 
 
 def test_a_view_without_a_face_asks_to_turn_the_head(analyzer, monkeypatch):
     monkeypatch.setattr(lab, "find_face", lambda image: None)
-    line, *cards = lab.measure(analyzer, SMILE)
+    line, *cards = lab.measure(analyzer, SMILE, False, ENGLISH)
     assert "fer-problem" in line and "Turn the head" in line
     assert all("fer-empty" in card for card in cards)
 
@@ -138,18 +156,17 @@ class Lame:
         raise CheckpointError(f"{name} is damaged. Fetch it anew.")
 
 
-def no_progress(*args, **kwargs):
-    pass
-
-
-def test_without_networks_the_experiments_say_why():
-    notice, picture = lab.make_tuning_curve(Lame(), SMILE, "jawOpen", True, no_progress)
-    assert "damaged" in notice and picture is None
-    assert "damaged" in lab.rank_actions(Lame(), SMILE, "happiness", no_progress)[0]
+def test_without_networks_the_experiments_say_so():
+    ((line, *nothing),) = lab_experiments.run_sweep(Lame(), SMILE, "jawOpen", True, ENGLISH)
+    assert "MFN is not available" in line and "fer-problem" in line
+    assert nothing == [None] * 3
+    ((line, *nothing),) = lab_experiments.run_removal(Lame(), SMILE, "happiness", ENGLISH)
+    assert "MFN is not available" in line and nothing == [None] * 2
 
 
 def test_a_face_at_rest_has_no_action_to_take_away():
-    line, *_ = lab.rank_actions(Lame(), FaceParameters(), "happiness", no_progress)
+    neutral = FaceParameters()
+    ((line, *_),) = lab_experiments.run_removal(Lame(), neutral, "happiness", ENGLISH)
     assert "at rest" in line and "fer-problem" in line
 
 
@@ -164,29 +181,108 @@ def ramp(low: str, high: str, missing: int = 0) -> Sweep:
     return Sweep("jawOpen", values, faces, probabilities)
 
 
-def test_the_curve_shows_every_expression_for_every_network_and_five_faces():
-    sweeps = {"ddamfn": ramp("neutral", "surprise"), "mfn": ramp("neutral", "fear", missing=1)}
-    figure = lab.draw_tuning_curve(sweeps, "jaw")
-    panels, faces = figure.axes[:2], figure.axes[2:]
-    assert [len(p.lines) for p in panels] == [8, 8]
-    assert [line.get_color() for line in panels[0].lines] == list(lab.EXPRESSION_COLORS.values())
-    assert [p.get_title(loc="left") for p in panels] == ["DDAMFN", "MFN"]
-    assert [f.get_xlabel() for f in faces] == ["0", "0.25", "0.5", "0.75", "1"]
-    assert "no face" in " ".join(t.get_text() for t in panels[1].texts)
+SVG = "{http://www.w3.org/2000/svg}"
+FIVE = np.linspace(0, 1, 5)
+
+
+def parse(html: str) -> ElementTree.Element:
+    return ElementTree.fromstring(f"<all>{html}</all>")
+
+
+def test_a_column_shows_every_expression_and_the_face_at_five_points():
+    sweeps = {"mfn": ramp("neutral", "fear", missing=1)}
+    page = parse(lab_curve.draw_curves(sweeps, FIVE, "jaw", {"ddamfn": "not here"}, CHINESE))
+    empty, panel, _ = page.findall(".//section")
+    assert "not here" in "".join(empty.itertext())
+    drawing = panel.find("svg")
+    lines = {g.get("class"): g for g in drawing.findall("g")}
+    assert list(lines) == [f"lab-line-{e}" for e in EXPRESSIONS]
+    assert [g.get("stroke") for g in lines.values()] == list(lab_curve.EXPRESSION_COLORS.values())
+    titles = [t.text for t in lines["lab-line-fear"].iter("title")]
+    assert titles == [f"恐惧 {v:.2f}，位于 {v:g}" for v in FIVE[:4]]  # the last has no face
+    texts = [t.text for t in drawing.findall("text")]
+    assert texts[-5:] == ["0", "0.25", "0.5", "0.75", "1"]
+    assert CHINESE("lab_curve.gaps") in texts
     # Every face lies under its own value, so the picture can be read straight down.
-    figure.canvas.draw()
-    for face, value in zip(faces, ramp("neutral", "fear").values, strict=True):
-        under = face.get_window_extent()
-        assert (under.x0 + under.x1) / 2 == pytest.approx(
-            panels[-1].transData.transform((value, 0))[0], abs=2
-        )
+    marks = [t for t in lines["lab-line-fear"].findall("path") if t.get("transform")]
+    for face, mark in zip(drawing.findall("image"), marks, strict=False):
+        middle = float(face.get("x")) + float(face.get("width")) / 2
+        assert f"translate({middle:.1f} " in mark.get("transform")
+    assert len(drawing.findall("image")) == 5
+
+
+def test_a_growing_curve_keeps_its_axis():
+    whole = ramp("neutral", "fear")
+    half = replace(whole, values=FIVE[:3], probabilities=whole.probabilities[:3])
+    page = parse(lab_curve.draw_curves({"mfn": half}, FIVE, "jaw", {}, ENGLISH))
+    assert len(page.findall(".//image")) == 3
+    last = page.findall(".//g[@class='lab-line-fear']/path")[-1].get("transform")
+    middle = (lab_curve.LEFT + lab_curve.RIGHT) / 2
+    assert last.startswith(f"translate({middle:.1f} ")
+
+
+def test_the_curves_file_stands_alone():
+    sweeps = {"ddamfn": ramp("neutral", "surprise"), "mfn": ramp("neutral", "fear")}
+    text = lab_curve.draw_curves_file(sweeps, "jaw <open>", CHINESE)
+    drawing = ElementTree.fromstring(text)
+    assert drawing.tag == f"{SVG}svg"
+    assert "var(" not in text and "http" not in text.replace("http://www.w3.org/2000/svg", "")
+    words = [t.text for t in drawing.iter(f"{SVG}text")]
+    assert {"DDAMFN", "MFN", "惊讶", "jaw <open>"} <= set(words)
+    assert len(list(drawing.iter(f"{SVG}image"))) == 10
 
 
 def test_the_curve_in_words_says_where_the_answer_changes():
-    text = lab.describe_sweep({"mfn": ramp("neutral", "surprise")}, "jawOpen")
+    text = lab_experiments.describe_sweep({"mfn": ramp("neutral", "surprise")}, "jawOpen", ENGLISH)
     assert text == "MFN: neutral, surprise from 0.75."
-    text = lab.describe_sweep({"mfn": ramp("fear", "fear", missing=5)}, "jawOpen")
+    text = lab_experiments.describe_sweep({"mfn": ramp("neutral", "surprise")}, "jawOpen", CHINESE)
+    assert text == "MFN：中性，从 0.75 起是惊讶。"
+    text = lab_experiments.describe_sweep({"mfn": ramp("fear", "fear", missing=5)}, "jaw", ENGLISH)
     assert "no face was found" in text
+
+
+def test_an_angle_has_a_sign_and_a_unit():
+    assert lab_curve.format_value(-22.5, "yaw_deg") == "−22.5°"
+    assert lab_curve.format_value(0.125, "jawOpen") == "0.125"
+
+
+def test_what_can_be_varied_has_one_name_each_and_an_axis():
+    for words in (ENGLISH, CHINESE):
+        labels, names = zip(*lab_experiments.sweep_choices(words), strict=True)
+        assert len(set(labels)) == len(set(names)) == len(names)
+        assert all(lab_experiments.sweep_label(name, True, words) for name in names)
+    assert lab_experiments.sweep_values("pitch_deg")[[0, -1]].tolist() == [-40, 40]
+    assert lab_experiments.sweep_values("yaw_deg")[[0, -1]].tolist() == [-45, 45]
+
+
+def test_the_curve_grows_face_by_face_and_ends_with_its_files(monkeypatch):
+    whole = ramp("neutral", "fear", missing=1)
+
+    def sweep(analyzer, networks, parameters, name, values, symmetric):
+        for done in (1, 5):
+            yield {
+                "mfn": replace(whole, values=FIVE[:done], probabilities=whole.probabilities[:done])
+            }
+
+    monkeypatch.setattr(lab_experiments, "SWEEP_STEPS", 5)
+    monkeypatch.setattr(lab_experiments, "sweep_networks", sweep)
+    monkeypatch.setattr(
+        lab_experiments, "loadable_networks", lambda a: (("mfn",), {"resnet50": "gone"})
+    )
+    steps = list(lab_experiments.run_sweep(None, SMILE, "jawOpen", True, ENGLISH))
+    assert [("<progress" in line, curve is None) for line, curve, *_ in steps] == [
+        (True, True),
+        (True, False),
+        (True, False),
+        (False, False),
+    ]
+    assert all(paths == [None, None] for _, _, *paths in steps[:-1])
+    line, _, picture, numbers = steps[-1]
+    assert "ResNet-50 is not available." in line
+    ElementTree.parse(picture)
+    record = json.loads(Path(numbers).read_text())
+    assert record["probabilities"]["mfn"]["fear"] == [0, 0.25, 0.5, 0.75, None]
+    assert FaceParameters.from_json(json.dumps(record["face"])) == SMILE
 
 
 def claim(change: float) -> Claim:
@@ -202,15 +298,52 @@ def claim(change: float) -> Claim:
 
 
 def test_the_one_number_counts_the_networks_whose_heatmap_agrees():
-    text = lab.describe_claims({"mfn": claim(0.5), "ddamfn": claim(0.0)}, "happiness")
+    claims = {"mfn": claim(0.5), "ddamfn": claim(0.0)}
+    text = lab_experiments.describe_claims(claims, "happiness", ENGLISH)
     assert text.startswith("1 of 1") and "In the others" in text
-    assert "nothing to compare" in lab.describe_claims({"mfn": claim(0.0)}, "happiness")
+    assert "1 个网络中有 1 个" in lab_experiments.describe_claims(claims, "happiness", CHINESE)
+    text = lab_experiments.describe_claims({"mfn": claim(0.0)}, "happiness", ENGLISH)
+    assert "nothing to compare" in text
 
 
 def test_a_card_says_what_happens_without_the_action():
-    card = lab.claim_card("mfn", claim(0.5))
+    card = lab_experiments.claim_card("mfn", claim(0.5), ENGLISH)
     assert "Lip corners up (AU12)" in card and "−0.50" in card and "They agree." in card
-    assert "+0.30" in lab.claim_card("mfn", claim(-0.3))
+    assert "+0.30" in lab_experiments.claim_card("mfn", claim(-0.3), ENGLISH)
+    assert "没有脸" in lab_experiments.claim_card("mfn", claim(np.nan), CHINESE)
+
+
+def test_taking_actions_away_asks_about_each_face_once(monkeypatch):
+    asked = []
+
+    def predict(analyzer, networks, images):
+        asked.extend(images)
+        return np.full((1, 2, 8), len(asked) / 10)
+
+    def judge(analyzer, networks, parameters, expression, answers):
+        np.testing.assert_allclose(answers[:, 0, 0], [0.1, 0.2, 0.3])
+        return {"mfn": claim(0.5), "ddamfn": claim(-0.5)}
+
+    monkeypatch.setattr(lab_experiments, "predict_networks", predict)
+    monkeypatch.setattr(lab_experiments, "judge_claims", judge)
+    monkeypatch.setattr(
+        lab_experiments, "loadable_networks", lambda a: (("ddamfn", "mfn"), {"resnet50": "gone"})
+    )
+    *steps, (line, cards, file) = lab_experiments.run_removal(None, SMILE, "happiness", ENGLISH)
+    assert ["Face 1 of 3" in steps[0][0], "Face 3 of 3" in steps[2][0]] == [True, True]
+    assert [image.tobytes() for image in asked[:1]] == [render_face(SMILE).tobytes()]
+    assert len({image.tobytes() for image in asked}) == 3
+    assert "1 of 1" in line
+    assert ["fer-empty" in card for card in cards] == [False, False, True]
+    mfn = json.loads(Path(file).read_text())["networks"]["mfn"]
+    assert mfn["without"] == {"mouthSmileLeft+mouthSmileRight": 0.0} and mfn["agree"] is True
+
+    def lose(*args):
+        raise NoFaceError
+
+    monkeypatch.setattr(lab_experiments, "judge_claims", lose)
+    *_, (line, *nothing) = lab_experiments.run_removal(None, SMILE, "happiness", CHINESE)
+    assert "没有找到脸" in line and nothing == [None, None]
 
 
 def test_nothing_of_the_lab_is_open_to_clients_and_nothing_claims_to_see_emotions():
