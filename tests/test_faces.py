@@ -1,5 +1,7 @@
 """Detection on a real photograph, and the alignment's geometry against hand-made pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from fer_models.faces import (
     face_of_crop,
     find_crop_landmarks,
     similarity_transform,
+    track_face,
 )
 
 
@@ -92,6 +95,34 @@ def test_a_large_photograph_gives_the_same_face_in_its_own_pixels(photograph):
     large = detect_faces(large_image)[0]
     np.testing.assert_allclose(np.array(large.box_xyxy) / 4, small.box_xyxy, atol=6)
     np.testing.assert_allclose(large.landmarks / 4, small.landmarks, atol=3)
+
+
+def test_a_small_face_of_a_large_photograph_has_landmarks_as_fine_as_the_photograph(photograph):
+    canvas = np.full((1440, 1920, 3), 128, np.uint8)
+    canvas[200:712, 900:1412] = photograph
+    canvas_face, face = detect_faces(canvas)[0], detect_faces(photograph)[0]
+    eye_distance = np.linalg.norm(face.landmarks[1] - face.landmarks[0])
+    error = np.linalg.norm(canvas_face.landmarks - [900, 200] - face.landmarks, axis=1).mean()
+    assert error < 0.05 * eye_distance
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (12, 0), (-9, 10), (0, -14)])
+def test_a_face_that_moved_is_found_again_without_a_search(photograph, shift):
+    before = detect_faces(photograph)[0]
+    moved = np.roll(photograph, (shift[1], shift[0]), axis=(0, 1))
+    after = track_face(moved, before)
+    eye_distance = np.linalg.norm(before.landmarks[1] - before.landmarks[0])
+    error = np.linalg.norm(after.landmarks - shift - before.landmarks, axis=1).mean()
+    assert error < 0.08 * eye_distance
+    expected = np.array(before.box_xyxy) + [*shift, *shift]
+    np.testing.assert_allclose(after.box_xyxy, expected, atol=0.1 * before.side_px)
+
+
+def test_a_face_that_is_gone_is_not_found_again(photograph):
+    face = detect_faces(photograph)[0]
+    assert track_face(np.full_like(photograph, 128), face) is None
+    outside = replace(face, box_xyxy=(900.0, 900.0, 1000.0, 1000.0))
+    assert track_face(photograph, outside) is None
 
 
 @pytest.mark.parametrize(
