@@ -20,6 +20,8 @@ from fer_models.images import load_image
 from fer_models.model_card import model_card
 from fer_models.official import BASE_URL, PUBLISHED, download_official, import_official
 
+FIGURE_SUFFIXES = (".png", ".pdf")
+
 
 def _networks(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
@@ -29,6 +31,12 @@ def analyze(arguments: argparse.Namespace) -> None:
     from fer_models.figures import draw_analysis, save_figure
     from fer_models.report import analysis_report
 
+    if arguments.csv:
+        return analyze_many(arguments)
+    if Path(arguments.image).is_dir() or Path(arguments.image).suffix.lower() == ".zip":
+        raise ValueError(f"{arguments.image} holds many pictures: give --csv FILE for the table.")
+    if arguments.heatmaps:
+        raise ValueError("--heatmaps draws means over many pictures: give --csv FILE too.")
     image = load_image(arguments.image)
     analyzer = Analyzer(arguments.networks)
     result = analyzer.analyze(
@@ -50,6 +58,51 @@ def analyze(arguments: argparse.Namespace) -> None:
         print(hint, file=sys.stderr)
     if arguments.figure and result.faces:
         save_figure(draw_analysis(result.faces[0]), arguments.figure)
+
+
+def analyze_many(arguments: argparse.Namespace) -> None:
+    """A folder, a zip or a picture to a CSV; bad files are named and stop nothing."""
+    from tqdm import tqdm
+
+    from fer_models import batch
+    from fer_models.figures import save_figure
+    from fer_models.words import load_words
+
+    if arguments.json or arguments.figure or arguments.target:
+        raise ValueError(
+            "--csv explains each network's own answer: it takes no --json, --figure or --target."
+        )
+    if arguments.heatmaps and arguments.heatmaps.suffix.lower() not in FIGURE_SUFFIXES:
+        raise ValueError(f"{arguments.heatmaps.name}: figures are written as .png or .pdf.")
+    analyzer = Analyzer(arguments.networks)
+    labels, unavailable = batch.usable_networks(analyzer)
+    listing = batch.list_pictures([arguments.image], batch.UNLIMITED)
+    for message in (*unavailable.values(), *(p.text(load_words()) for p in listing.problems)):
+        print(message, file=sys.stderr)
+    tally = batch.Tally(labels, listing.problems)
+    results = batch.analyze_pictures(
+        analyzer,
+        listing.pictures,
+        networks=list(labels),
+        face_crop=arguments.face_crop,
+        method=arguments.method,
+    )
+    progress = tqdm(results, total=len(listing.pictures), unit="picture", disable=None)
+    with batch.open_table(arguments.csv, labels) as table:
+        try:
+            for result in progress:
+                table.add(result)
+                tally.add(result)
+                if result.problem:
+                    progress.write(result.problem.text(load_words()), file=sys.stderr)
+        except KeyboardInterrupt:
+            print("Stopped; what was done so far is written.", file=sys.stderr)
+    print(
+        f"{arguments.csv}: {tally.faces} faces in {tally.pictures} pictures, {tally.faceless} "
+        f"without a face, {len(tally.problems)} files passed over"
+    )
+    if arguments.heatmaps:
+        save_figure(batch.draw_mean_heatmaps(tally), arguments.heatmaps)
 
 
 def figure1(arguments: argparse.Namespace) -> None:
@@ -115,9 +168,13 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("analyze", help="predictions, heatmaps and attention of an image")
-    command.add_argument("image", help="a picture file")
+    command.add_argument("image", help="a picture file; with --csv also a folder or a zip of them")
     command.add_argument("--json", type=Path, help="write the result there instead of printing it")
     command.add_argument("--figure", type=Path, help="draw the largest face's analysis, PNG or PDF")
+    command.add_argument("--csv", type=Path, help="write a table there, a row a face")
+    command.add_argument(
+        "--heatmaps", type=Path, help="with --csv: draw the mean heatmap of every answer there"
+    )
     command.add_argument(
         "--networks", type=_networks, default=PAGE_NETWORKS, help="names or files, with commas"
     )

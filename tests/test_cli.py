@@ -1,8 +1,10 @@
 """python -m fer_models, run as a user runs it."""
 
+import csv
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,11 @@ def test_a_picture_without_a_face_is_no_error(tmp_path):
         (["analyze", EXAMPLE, "--target", "boredom"], "is no expression"),
         (["analyze", EXAMPLE, "--networks", "nobody"], "No checkpoint 'nobody'"),
         (["figure1", EXAMPLE, "--out", "figure.txt"], ".png or .pdf"),
+        (["analyze", EXAMPLE.parent], "give --csv FILE"),
+        (["analyze", EXAMPLE, "--heatmaps", "means.png"], "give --csv FILE"),
+        (["analyze", EXAMPLE.parent, "--csv", "f.csv", "--heatmaps", "f.txt"], ".png or .pdf"),
+        (["analyze", EXAMPLE, "--csv", "f.csv", "--target", "fear"], "own answer"),
+        (["analyze", "no-such-folder", "--csv", "f.csv", "--networks", "mfn"], "no such file"),
     ],
 )
 def test_unusable_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
@@ -68,6 +75,33 @@ def test_unusable_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_zip_becomes_a_table_and_bad_files_stop_nothing(tmp_path):
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.write(EXAMPLE, "her.jpg")
+        archive.writestr("broken.jpg", "no picture")
+        archive.writestr("notes.txt", "x")
+    table, heatmaps = tmp_path / "faces.csv", tmp_path / "means.png"
+    done = run("analyze", tmp_path / "faces.zip", "--csv", table, "--heatmaps", heatmaps)
+    assert done.returncode == 0, done.stderr
+    assert "broken.jpg: not a picture" in done.stderr and "notes.txt" in done.stderr
+    assert "1 faces in 1 pictures, 0 without a face, 2 files passed over" in done.stdout
+    with table.open(encoding="utf-8-sig", newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert row["file"] == "her.jpg" and row["mfn_answer"] == "happiness"
+    assert Image.open(heatmaps).width > 500
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["faces.csv", "faces.zip", "means.png"]
+
+
+def test_a_folder_of_nothing_but_bad_files_is_no_error(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "broken.png").write_text("no picture")
+    done = run("analyze", folder, "--csv", tmp_path / "faces.csv", "--networks", "mfn")
+    assert done.returncode == 0, done.stderr
+    assert "broken.png: not a picture" in done.stderr
+    assert (tmp_path / "faces.csv").read_text(encoding="utf-8-sig").count("\n") == 1
 
 
 def test_figure1_writes_the_figure_and_its_record(tmp_path):

@@ -1,0 +1,284 @@
+"""The Batch tab: many pictures to a table, and the mean heatmap of every answer."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer
+from fer_models.batch import (
+    BatchError,
+    Limits,
+    Problem,
+    Tally,
+    analyze_pictures,
+    draw_mean,
+    draw_mean_heatmaps,
+    in_order,
+    list_pictures,
+    open_table,
+    usable_networks,
+)
+from fer_models.checkpoints import CheckpointError
+from fer_models.figures import NETWORK_COLORS, save_figure
+from fer_models.ui import html
+from fer_models.ui.picture import make_download_folder
+from fer_models.words import Words
+
+LIMITS = Limits()
+SHOWN_PROBLEMS, OPEN_PROBLEMS = 100, 8
+SECONDS_BETWEEN_UPDATES = 0.7
+RESULTS_HEIGHT_PX = 420
+# Zips made by Chinese Windows write names in GBK without saying so.
+NAME_ENCODINGS = {"en": ("utf-8",), "zh": ("utf-8", "gb18030")}
+
+
+@dataclass(frozen=True)
+class BatchView:
+    """What the tab shows: a line, the counts and maps, and at the end the files (else None)."""
+
+    line: str
+    results: str = ""
+    table: str | None = None
+    heatmaps: str | None = None
+
+
+def run_batch(
+    analyzer: Analyzer,
+    files: Sequence[str] | None,
+    face_crop: bool,
+    words: Words,
+    stopped: Callable[[], bool],
+    limits: Limits = LIMITS,
+) -> Iterator[BatchView]:
+    """A batch's views, the last one with the files; after a stop these hold what was done.
+
+    Args:
+        stopped: asked after every picture.
+    """
+    if not files:
+        yield BatchView(html.notice(words("batch.empty")))
+        return
+    yield BatchView(html.notice(words("batch.listing")))
+    try:
+        listing = list_pictures(files, limits, NAME_ENCODINGS[words.language])
+        labels, unavailable = usable_networks(analyzer, PAGE_NETWORKS)
+    except BatchError as error:
+        yield BatchView(html.notice(error.problem.text(words), "problem"))
+        return
+    except CheckpointError as error:
+        yield BatchView(html.notice(str(error), "problem"))
+        return
+    total = len(listing.pictures)
+    if not total:
+        results = draw_problems(listing.problems, words)
+        yield BatchView(html.notice(words("batch.none_read"), "problem"), results)
+        return
+    folder = make_download_folder()
+    table_file, heatmaps_file = folder / "faces.csv", folder / "mean_heatmaps.png"
+    tally, done = Tally(labels, listing.problems), 0
+    yield BatchView(draw_progress(0, total, 0, None, words))
+    began = shown = time.monotonic()
+    pictures = analyze_pictures(
+        analyzer, listing.pictures, networks=list(labels), face_crop=face_crop
+    )
+    with open_table(table_file, labels) as table:
+        for done, result in enumerate(pictures, start=1):
+            table.add(result)
+            tally.add(result)
+            if stopped():
+                break
+            now = time.monotonic()
+            if now - shown > SECONDS_BETWEEN_UPDATES:
+                shown = now
+                left_s = (now - began) / done * (total - done)
+                line = draw_progress(done, total, tally.faces, left_s, words)
+                yield BatchView(line, draw_counts(tally, words))
+        pictures.close()
+    save_figure(draw_mean_heatmaps(tally), heatmaps_file)
+    yield BatchView(
+        describe_end(done, total, tally, unavailable, words),
+        draw_results(tally, words),
+        str(table_file),
+        str(heatmaps_file) if tally.faces else None,
+    )
+
+
+def draw_progress(done: int, total: int, faces: int, left_s: float | None, words: Words) -> str:
+    """A bar, and how far it is; `left_s` is an estimate in seconds, None before there is one."""
+    text = words("batch.progress", done=done, total=total, faces=faces)
+    if left_s is not None:
+        text += " " + words("batch.remaining", time=describe_time(left_s, words))
+    return (
+        f'<div class="fer-notice fer-info batch-progress"><div class="fer-track" '
+        f'role="progressbar" aria-valuemin="0" aria-valuemax="{total}" aria-valuenow="{done}" '
+        f'aria-label="{escape(text, quote=True)}">'
+        f'<span style="width:{100 * done / total:.1f}%"></span></div><p>{escape(text)}</p></div>'
+    )
+
+
+def describe_time(seconds: float, words: Words) -> str:
+    if seconds < 90:
+        return words("batch.seconds", count=max(1, round(seconds)))
+    return words("batch.minutes", count=round(seconds / 60))
+
+
+def describe_end(
+    done: int, total: int, tally: Tally, unavailable: dict[str, str], words: Words
+) -> str:
+    text = words("batch.finished" if done == total else "batch.stopped", done=done, total=total)
+    for name in unavailable:
+        text += " " + words("batch.unavailable", network=DISPLAY_NAMES[name])
+    return html.notice(text, "agree" if done == total and tally.faces else "info")
+
+
+def draw_results(tally: Tally, words: Words) -> str:
+    """All that a batch showed: counts, mean heatmaps, and the files that were passed over."""
+    return (
+        draw_counts(tally, words) + draw_means(tally, words) + draw_problems(tally.problems, words)
+    )
+
+
+def draw_counts(tally: Tally, words: Words) -> str:
+    counts = [
+        ("pictures", tally.pictures),
+        ("faces", tally.faces),
+        ("faceless", tally.faceless),
+        ("problems", len(tally.problems)),
+        ("disagreements", tally.disagreements),
+    ]
+    if tally.left_out:
+        counts.append(("left_out", tally.left_out))
+    cells = "".join(
+        f"<div><dt>{words(f'batch.{key}')}</dt><dd>{count:,}</dd></div>" for key, count in counts
+    )
+    return f'<dl class="batch-counts">{cells}</dl>'
+
+
+def draw_means(tally: Tally, words: Words) -> str:
+    """A row of faces a network, an expression a face, with the number of faces in it."""
+    if not tally.faces:
+        return ""
+    expressions = in_order({e for answers in tally.answers.values() for e in answers})
+    rows = ""
+    for network, answers in tally.answers.items():
+        title = DISPLAY_NAMES[network]
+        cells = ""
+        for expression in expressions:
+            count = answers.get(expression, 0)
+            name = words.expression(expression)
+            alt = words("batch.mean_alt", network=title, count=count, expression=name)
+            picture = (
+                html.image_tag(draw_mean(tally, network, expression), alt)
+                if count
+                else '<div class="batch-none"></div>'
+            )
+            caption = f"{name}<br>{words('batch.count', count=f'{count:,}')}"
+            cells += f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+        unsure = words("batch.unsure_of", count=f"{tally.unsure[network]:,}")
+        rows += (
+            f'<section class="batch-network" style="--network:{NETWORK_COLORS[network]}">'
+            f"<h3>{title}<small>{unsure}</small></h3>"
+            f'<div class="batch-grid">{cells}</div></section>'
+        )
+    return (
+        f'<h2>{words("batch.mean_title")}</h2>{rows}<div class="fer-legend">{html.color_bar(1)}'
+        f"<p>{words('batch.mean_about')}</p></div>"
+    )
+
+
+def draw_problems(problems: Sequence[Problem], words: Words) -> str:
+    """The files that gave nothing and why, folded; the first hundred by name."""
+    if not problems:
+        return ""
+    lines = [problem.text(words) for problem in problems[:SHOWN_PROBLEMS]]
+    if len(problems) > SHOWN_PROBLEMS:
+        lines.append(words("batch.more_problems", count=len(problems) - SHOWN_PROBLEMS))
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    title = words("batch.problem_list", count=len(problems))
+    opened = " open" if len(problems) <= OPEN_PROBLEMS else ""
+    return (
+        f'<details class="batch-problems"{opened}><summary>{title}</summary>'
+        f"<ul>{items}</ul></details>"
+    )
+
+
+def add_files(files: list[str] | None, more: list[str] | None) -> list[str]:
+    """The list of files with a folder's pictures and zips at its end."""
+    return [*(files or []), *(more or [])]
+
+
+def build_batch_tab(analyzer: Analyzer, words: Words) -> None:
+    """Lay out and wire the tab, inside a `gr.Tab`."""
+    ticket = gr.State([0])  # counts starts and stops; changed in place, so that a run sees it
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=1, min_width=280):
+            files = gr.File(
+                label=words("batch.files"),
+                file_count="multiple",
+                height=240,
+                elem_id="batch-files",
+            )
+            folder = gr.UploadButton(
+                words("batch.folder"), file_count="directory", size="sm", elem_id="batch-folder"
+            )
+            for component in (files, folder):
+                # Gradio would make an empty file beside every upload.
+                component.preprocess = paths_of
+            face_crop = gr.Checkbox(
+                label=words("batch.face_crop"), info=words("compare.face_crop_info")
+            )
+            start = gr.Button(words("batch.start"), variant="primary", elem_id="batch-start")
+            stop = gr.Button(words("page.stop"), size="sm", interactive=False, elem_id="batch-stop")
+            about = words("batch.about", pictures=LIMITS.pictures, megabytes=LIMITS.megabytes)
+            gr.Markdown(about)
+        with gr.Column(scale=3, min_width=320):
+            line = gr.HTML(html.notice(words("batch.empty")), elem_id="batch-line", min_height=84)
+            with gr.Row():
+                table = gr.DownloadButton(
+                    words("batch.download_csv"), interactive=False, size="sm", elem_id="batch-csv"
+                )
+                heatmaps = gr.DownloadButton(
+                    words("batch.download_heatmaps"),
+                    interactive=False,
+                    size="sm",
+                    elem_id="batch-png",
+                )
+            results = gr.HTML(elem_id="batch-results", min_height=RESULTS_HEIGHT_PX)
+
+    def show(view: BatchView, running: bool) -> list:
+        made = [
+            gr.update(value=path, interactive=path is not None)
+            for path in (view.table, view.heatmaps)
+        ]
+        buttons = [gr.update(interactive=not running), gr.update(interactive=running)]
+        return [view.line, view.results, *made, *buttons]
+
+    def run(paths, face_crop, ticket):
+        ticket[0] += 1
+        mine = ticket[0]
+        view = None
+        for view in run_batch(analyzer, paths, face_crop, words, lambda: ticket[0] != mine):
+            yield show(view, True)
+        yield show(view, False)
+
+    def ask_to_stop(ticket):
+        ticket[0] += 1
+        return html.notice(words("batch.stopping")), gr.update(interactive=False)
+
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    shown = [line, results, table, heatmaps, start, stop]
+    start.click(run, [files, face_crop, ticket], shown, **private)
+    # Without `cancels`: the run ends by itself after its picture, and hands over what it has.
+    stop.click(ask_to_stop, ticket, [line, stop], **private)
+    folder.upload(add_files, [files, folder], files, **private)
+
+
+def paths_of(payload) -> list[str] | None:
+    """The uploaded files' paths, in a list also where it is one file."""
+    if payload is None:
+        return None
+    return [str(Path(file.path)) for file in getattr(payload, "root", [payload])]
