@@ -90,11 +90,33 @@ def test_the_face_can_be_saved_and_loaded_with_the_same_pixels(lab, tmp_path):
     lab.wait_for_function(
         "wanted => document.querySelector('#lab-face img').src === wanted", arg=face, timeout=60_000
     )
-    lab.wait_for_timeout(3_000)  # the networks' answer to the loaded face writes to the same line
     bad = tmp_path / "bad.json"
     bad.write_text('{"smile": 1}')
     lab.set_input_files(LOADER, str(bad))
-    lab.wait_for_selector("#lab-line .fer-problem:has-text('Unknown parameter smile')")
+    lab.wait_for_selector("#lab-problem .fer-problem:has-text('Unknown parameter smile')")
+    lab.wait_for_timeout(3_000)  # the answer to the face loaded before must not wipe it out
+    assert "Unknown parameter smile" in lab.locator("#lab-problem").inner_text()
+    lab.locator("#lab-reset").click()
+    lab.wait_for_selector("#lab-problem", state="hidden")
+
+
+def test_a_slider_moved_in_the_same_moment_as_a_recipe_leaves_dials_and_face_in_step(lab, tmp_path):
+    before = lab.locator("#lab-face img").get_attribute("src")
+    slider = lab.locator("#lab-browInnerUp input[type=range]")
+    slider.focus()
+    for _ in range(20):
+        slider.press("ArrowRight")
+    lab.locator("#lab-expression label", has_text="anger").click()
+    for _ in range(5):
+        slider.press("ArrowRight")
+    wait_for_another_face(lab, before)
+    lab.wait_for_timeout(4_000)
+    shown = float(lab.locator("#lab-browInnerUp input[type=number]").input_value())
+    with lab.expect_download(timeout=60_000) as download:
+        lab.locator("#lab-json").click()
+    actions = json.loads(download.value.path().read_text())["actions"]
+    assert actions.get("browInnerUp", 0) == pytest.approx(shown)
+    assert actions["browDownLeft"] == pytest.approx(0.8)
 
 
 def test_the_face_can_be_sent_to_compare(lab):
@@ -104,9 +126,28 @@ def test_the_face_can_be_sent_to_compare(lab):
     assert lab.locator("#picture img").first.is_visible()
 
 
-def test_the_face_can_be_sent_to_figure_1(lab):
+def test_the_face_lands_in_figure_1_in_the_place_of_its_expression(lab):
+    lab.get_by_role("tab", name="Figure 1").click()
+    lab.wait_for_selector("#figure1-anger img")
+    sources = {
+        name: lab.locator(f"#figure1-{name} img").get_attribute("src")
+        for name in ("happiness", "anger")
+    }
+    lab.get_by_role("tab", name="Lab").click()
     lab.locator("#lab-to-figure1").click()
-    lab.wait_for_selector("#figure1-files >> text=happiness_Ada", timeout=60_000)
+    lab.wait_for_selector("#figure1-line >> text=in the place of happiness")
+    assert lab.locator("#figure1-happiness img").get_attribute("src") != sources["happiness"]
+    assert lab.locator("#figure1-anger img").get_attribute("src") == sources["anger"]
+
+
+def test_a_face_without_a_place_becomes_a_further_picture(lab):
+    before = content(lab, "#lab-face")
+    lab.locator("#lab-expression label", has_text="contempt").click()
+    wait_for_change(lab, "#lab-face", before)
+    lab.locator("#lab-to-figure1").click()
+    lab.wait_for_selector("#figure1-line >> text=among the further pictures")
+    lab.locator("#figure1-more button").first.click()
+    lab.wait_for_selector("#figure1-files >> text=contempt_Ada")
 
 
 def test_taking_actions_away_gives_one_number_and_a_ranking_for_each_network(lab, screenshot):
@@ -114,11 +155,64 @@ def test_taking_actions_away_gives_one_number_and_a_ranking_for_each_network(lab
     lab.locator("#lab-rank").click()
     for name in SHIPPED:
         lab.wait_for_selector(f"#lab-claim-{name} .lab-change", timeout=90_000)
+    assert lab.locator("#lab-claims-json").is_enabled()
     screenshot("lab-actions")
 
 
-def test_a_tuning_curve_is_drawn(lab, screenshot):
+def test_a_tuning_curve_grows_and_can_be_downloaded(lab, screenshot):
     lab.get_by_text("Tuning curve: vary").click()
     lab.locator("#lab-sweep").click()
-    lab.wait_for_selector("#lab-curve img", timeout=120_000)
+    lab.wait_for_selector("#lab-curve image", timeout=60_000)
+    assert lab.locator("#lab-curve-line progress").count() == 1
+    lab.wait_for_selector("#lab-curve-svg:enabled", timeout=120_000)
+    assert lab.locator("#lab-curve image").count() == 5 * len(SHIPPED)
+    with lab.expect_download(timeout=60_000) as download:
+        lab.locator("#lab-curve-json").click()
+    assert len(json.loads(download.value.path().read_text())["values"]) == 9
     screenshot("lab-curve")
+
+
+def test_stop_ends_both_experiments(lab):
+    lab.get_by_text("Tuning curve: vary").click()
+    lab.locator("#lab-sweep").click()
+    lab.wait_for_selector("#lab-curve image", timeout=60_000)
+    lab.locator("#lab-sweep-stop").click()
+    lab.wait_for_selector("#lab-curve-line >> text=Stopped.")
+    drawn = lab.locator("#lab-curve image").count()
+    lab.get_by_text("Which action matters").first.click()
+    lab.locator("#lab-rank").click()
+    lab.wait_for_selector("#lab-claim-line progress")
+    lab.locator("#lab-rank-stop").click()
+    lab.wait_for_selector("#lab-claim-line >> text=Stopped.")
+    lab.wait_for_timeout(4_000)  # nothing that the stopped runs still do may land
+    assert lab.locator("#lab-curve image").count() == drawn < 5 * len(SHIPPED)
+    assert "Stopped." in lab.locator("#lab-curve-line").inner_text()
+    assert "Stopped." in lab.locator("#lab-claim-line").inner_text()
+    assert lab.locator(".lab-change").count() == 0
+    assert lab.locator("#lab-claims-json").is_disabled()
+
+
+def test_on_a_phone_the_face_stays_in_sight_above_the_sliders(tab):
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.locator(".tabs").get_by_role("tab", name="Lab").first.click()
+    tab.wait_for_selector("#lab-face img", timeout=60_000)
+    tab.locator("#lab-reset").scroll_into_view_if_needed()
+    tab.get_by_role("button", name="Mouth").click()
+    tab.locator("#lab-mouthFunnel").scroll_into_view_if_needed()
+    box = tab.locator("#lab-face img").bounding_box()
+    assert 0 <= box["y"] < 200 and box["height"] > 120
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_lab_speaks_chinese(tab, page_url, screenshot):
+    tab.goto(page_url + "zh")
+    tab.get_by_role("tab", name="表情实验室").click()
+    tab.wait_for_selector("#lab-card-mfn .fer-bar:has-text('高兴')", timeout=60_000)
+    before = content(tab, "#lab-face")
+    tab.locator("#lab-expression label", has_text="惊讶").click()
+    wait_for_change(tab, "#lab-face", before)
+    tab.get_by_text("调谐曲线").click()
+    tab.locator("#lab-sweep").click()
+    tab.wait_for_selector("#lab-curve-svg:enabled", timeout=120_000)
+    assert "恐惧" in tab.locator("#lab-curve title").all_text_contents()[9 * 4]
+    screenshot("lab-zh")

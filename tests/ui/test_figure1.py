@@ -1,0 +1,87 @@
+"""The Figure 1 tab's functions, without a browser."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fer_models.expressions import EXPRESSIONS
+from fer_models.figures import FIGURE1_MAX_ROWS
+from fer_models.ui import figure1
+from fer_models.words import load_words
+from tests.conftest import EXAMPLE
+
+ENGLISH, CHINESE = load_words("en"), load_words("zh")
+EMPTY = [None] * len(figure1.SLOTS)
+
+
+@pytest.fixture(autouse=True)
+def downloads(tmp_path, monkeypatch):
+    monkeypatch.setattr(figure1, "make_download_folder", lambda: tmp_path)
+
+
+def test_the_places_are_the_seven_basic_expressions_and_each_has_a_drawn_face():
+    assert tuple(e for e in EXPRESSIONS if e != "contempt") == figure1.SLOTS
+    samples = figure1.fill_slots(EMPTY)
+    assert [Path(file).stem for file in samples] == list(figure1.SLOTS)
+    assert all(Image.open(file).size == (512, 512) for file in samples)
+
+
+def test_drawn_faces_fill_only_the_empty_places():
+    slots = ["mine.png", *EMPTY[1:]]
+    filled = figure1.fill_slots(slots)
+    assert filled[0] == "mine.png"
+    assert filled[1] == figure1.sample_file("happiness")
+
+
+def test_rows_are_the_filled_places_by_expression_then_the_further_pictures():
+    slots = ["a.png", *EMPTY[1:-1], "b.png"]
+    more = ["/x/Fear_3.jpg", "/x/holiday.jpg", "/x/高兴_1.png", "/x/照片.png"]
+    assert figure1.name_rows(slots, more, ENGLISH) == [
+        ("neutral", "a.png"),
+        ("anger", "b.png"),
+        ("fear", more[0]),
+        ("holiday", more[1]),
+        ("happiness", more[2]),
+        ("picture 6", more[3]),
+    ]
+    assert figure1.name_rows(EMPTY, None, ENGLISH) == []
+
+
+def test_the_figure_comes_step_by_step_with_its_files_at_the_end(analyzer, tmp_path):
+    Image.new("RGB", (120, 120), "grey").save(tmp_path / "fear.png")
+    rows = [("happiness", str(EXAMPLE)), ("fear", str(tmp_path / "fear.png"))]
+    *steps, (line, paths) = figure1.draw_rows(analyzer, rows, CHINESE)
+    assert all("<progress" in text and files is None for text, files in steps)
+    assert "第 1 张脸，共 2 张" in steps[0][0] and "正在绘制" in steps[-1][0]
+    assert "在 恐惧 中没有找到脸" in line and "fer-problem" in line
+    assert [Path(path).suffix for path in paths] == [".png", ".pdf", ".json"]
+    assert Path(paths[1]).read_bytes().startswith(b"%PDF")
+    record = json.loads(Path(paths[2]).read_text())
+    assert [row["name"] for row in record["rows"]] == ["happiness", "fear"]
+    assert [row["source"] for row in record["rows"]][0] == "detected"
+    width, height = Image.open(paths[0]).size
+    assert width > 1000 and height > 600
+
+
+def test_without_pictures_the_tab_says_what_to_do(analyzer):
+    ((line, paths),) = figure1.draw_rows(analyzer, [], ENGLISH)
+    assert "put one into a place" in line and paths is None
+
+
+def test_unreadable_pictures_are_named_and_too_many_are_cut(analyzer, tmp_path, monkeypatch):
+    (tmp_path / "text.jpg").write_text("no picture")
+    ((line, paths),) = figure1.draw_rows(analyzer, [("fear", str(tmp_path / "text.jpg"))], ENGLISH)
+    assert "text.jpg: not a picture" in line and paths is None
+    drawn = []
+
+    def refuse(analyzer, images):
+        drawn.extend(images)
+        raise ValueError("No network could be loaded: <b>gone</b>")
+
+    monkeypatch.setattr(figure1, "analyze_rows", refuse)
+    rows = [("fear", str(EXAMPLE))] * (FIGURE1_MAX_ROWS + 1)
+    *_, (line, paths) = figure1.draw_rows(analyzer, rows, ENGLISH)
+    assert len(drawn) == FIGURE1_MAX_ROWS
+    assert "&lt;b&gt;gone" in line and paths is None
