@@ -1,0 +1,82 @@
+"""The Batch tab in Chromium: a zip to a table, a stop that keeps what was done, a folder."""
+
+import csv
+import shutil
+import zipfile
+
+import pytest
+
+from tests.conftest import EXAMPLE, SHIPPED
+
+
+@pytest.fixture
+def batch(tab):
+    tab.get_by_role("tab", name="Batch").click()
+    tab.wait_for_selector("#batch-start")
+    return tab
+
+
+def give(tab, *files) -> None:
+    tab.set_input_files("#batch-files input[type=file]", [str(file) for file in files])
+    tab.wait_for_selector(f"#batch-files >> text={files[0].stem}")
+
+
+def download_table(tab) -> list[dict]:
+    with tab.expect_download(timeout=30_000) as download:
+        tab.locator("#batch-csv").click()
+    with open(download.value.path(), encoding="utf-8-sig", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_zip_becomes_a_table_and_mean_heatmaps(batch, tmp_path, screenshot):
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.write(EXAMPLE, "photos/her.jpg")
+        archive.write(EXAMPLE.with_name("surprise.png"), "surprise.png")
+        archive.writestr("<img src=x onerror=alert(1)>.txt", "x")
+    give(batch, tmp_path / "faces.zip")
+    batch.click("#batch-start")
+    batch.wait_for_selector("#batch-line >> text=Done: 2 of 2 pictures.", timeout=120_000)
+    assert batch.locator(".batch-network").count() == len(SHIPPED)
+    assert batch.locator(".batch-network >> nth=0").locator("figure").count() == 8
+    assert batch.locator("#batch-results img").count() >= len(SHIPPED)
+    assert "onerror=alert(1)>.txt: not a picture" in batch.locator(".batch-problems").inner_text()
+    rows = download_table(batch)
+    assert [row["file"] for row in rows] == ["photos/her.jpg", "surprise.png"]
+    assert rows[0]["mfn_answer"] == "happiness"
+    with batch.expect_download() as download:
+        batch.locator("#batch-png").click()
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+    screenshot("batch")
+
+
+def test_a_stop_keeps_the_rows_that_are_done(batch, tmp_path):
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for number in range(40):
+            archive.write(EXAMPLE, f"{number:02}.jpg")
+    give(batch, tmp_path / "many.zip")
+    batch.click("#batch-start")
+    batch.wait_for_selector("#batch-results .batch-counts", timeout=120_000)
+    batch.click("#batch-stop")
+    batch.wait_for_selector("#batch-line >> text=Stopped after", timeout=60_000)
+    rows = download_table(batch)
+    assert 1 <= len(rows) < 40 and rows[0]["file"] == "00.jpg"
+    assert batch.locator("#batch-start").is_enabled()
+    assert batch.locator("#batch-stop").is_disabled()
+
+
+def test_a_folder_is_added_to_the_list(batch, tmp_path):
+    (tmp_path / "folder").mkdir()
+    shutil.copy(EXAMPLE, tmp_path / "folder" / "from_a_folder.jpg")
+    with batch.expect_file_chooser() as chooser:
+        batch.locator("#batch-folder").click()
+    chooser.value.set_files(str(tmp_path / "folder"))
+    batch.wait_for_selector("#batch-files >> text=from_a_folder", timeout=30_000)
+
+
+def test_what_is_no_zip_gets_a_message_and_the_page_goes_on(batch, tmp_path):
+    (tmp_path / "broken.zip").write_text("no zip")
+    give(batch, tmp_path / "broken.zip")
+    batch.click("#batch-start")
+    batch.wait_for_selector("#batch-line .fer-problem:has-text('not a zip')", timeout=30_000)
+    assert batch.locator("#batch-start").is_enabled()
+    assert batch.locator("#batch-csv").is_disabled()
