@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from fer_models.__main__ import main
 from tests.conftest import SHIPPED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,11 +64,6 @@ def test_a_picture_without_a_face_is_no_error(tmp_path):
         (["analyze", EXAMPLE, "--target", "boredom"], "is no expression"),
         (["analyze", EXAMPLE, "--networks", "nobody"], "No checkpoint 'nobody'"),
         (["figure1", EXAMPLE, "--out", "figure.txt"], ".png or .pdf"),
-        (["analyze", EXAMPLE.parent], "give --csv FILE"),
-        (["analyze", EXAMPLE, "--heatmaps", "means.png"], "give --csv FILE"),
-        (["analyze", EXAMPLE.parent, "--csv", "f.csv", "--heatmaps", "f.txt"], ".png or .pdf"),
-        (["analyze", EXAMPLE, "--csv", "f.csv", "--target", "fear"], "own answer"),
-        (["analyze", "no-such-folder", "--csv", "f.csv", "--networks", "mfn"], "no such file"),
     ],
 )
 def test_unusable_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
@@ -75,6 +71,27 @@ def test_unusable_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["analyze", EXAMPLE.parent], "give --csv FILE"),
+        (["analyze", EXAMPLE, "--heatmaps", "means.png"], "give --csv FILE"),
+        (["analyze", EXAMPLE.parent, "--csv", "f.csv", "--heatmaps", "f.txt"], ".png or .pdf"),
+        (["analyze", EXAMPLE, "--csv", "f.csv", "--target", "fear"], "own answer"),
+        (["analyze", "no-such-folder", "--csv", "f.csv", "--networks", "mfn"], "no such file"),
+    ],
+)
+def test_unusable_batches_are_refused_before_any_work(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    arguments = [str(tmp_path / a) if a == "f.csv" else str(a) for a in arguments]
+    monkeypatch.setattr(sys, "argv", ["fer_models", *arguments])
+    assert main() == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_zip_becomes_a_table_and_bad_files_stop_nothing(tmp_path):
