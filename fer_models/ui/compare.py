@@ -16,6 +16,7 @@ from fer_models.analysis import (
     FaceResult,
     NetworkResult,
 )
+from fer_models.choice import Choices
 from fer_models.explain.cam import METHODS
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face, align_face, detect_faces, face_of_crop
@@ -363,8 +364,12 @@ def _build_settings(words: Words) -> _Settings:
     return _Settings(target, minus, method, scale, view, strength, cells)
 
 
-def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
-    """Lay out and wire the tab, inside a `gr.Tab`."""
+def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> CompareTab:
+    """Lay out and wire the tab, inside a `gr.Tab`.
+
+    Args:
+        choice: the visitor's checkpoints, as the Models tab sets them.
+    """
     picture_state = gr.State(time_to_live=KEEP_STATE_S)
     view_state = gr.State(time_to_live=KEEP_STATE_S)
     # Counts the pictures and the questions about them; changed in place, so that a run sees it.
@@ -473,13 +478,13 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
         offer = gr.update(visible=True) if faceless else hidden
         yield [found, offer, *show_choice(found), *clear(text)]
 
-    def explain(found, ticket, *values):
+    def explain(found, ticket, chosen, *values):
         question, look = Question(*values[:3]), Look(*values[3:])
         if found is None or not found.faces:
             yield [gr.skip()] * len(results)
             return
         mine = list(ticket)
-        for view in explain_face(analyzer, found, question):
+        for view in explain_face(choices.analyzer(chosen), found, question):
             if ticket != mine:  # another picture or face was asked for meanwhile
                 # Gradio sends a generator's last output once more when it ends.
                 yield [gr.skip()] * len(results)
@@ -532,7 +537,7 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
         "show_progress": "hidden",
         "trigger_mode": "always_last",
     }
-    explain_inputs = [picture_state, ticket, *settings.question, *settings.look]
+    explain_inputs = [picture_state, ticket, choice, *settings.question, *settings.look]
 
     def then_explain(event) -> None:
         # The settings may have moved while the networks ran, so the end is drawn with them.
@@ -547,7 +552,8 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
     choosing = [picture_state, ticket], [picture_state, *choice]
     then_explain(faces.select(choose_crop, *choosing, **latest))
     then_explain(overview.select(choose_point, *choosing, **latest))
-    for trigger in (settings.target.input, settings.minus.input, settings.method.input):
+    asked = (settings.target.input, settings.minus.input, settings.method.input, choice.change)
+    for trigger in asked:
         then_explain(trigger(ask_anew, [settings.target, ticket], settings.minus, **latest))
     for component in settings.look:
         component.change(redraw, [view_state, *settings.look], drawn, **latest)
@@ -562,7 +568,9 @@ def build_compare_tab(analyzer: Analyzer, words: Words) -> CompareTab:
         )
 
     gr.Button(visible=False).click(
-        lambda file, target, is_crop: analyze_for_client(analyzer, file, words, target, is_crop),
+        lambda file, target, is_crop: analyze_for_client(
+            choices.shared, file, words, target, is_crop
+        ),
         [picture, settings.target, face_crop],
         gr.JSON(visible=False),
         api_name="analyze",
