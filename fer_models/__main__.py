@@ -163,6 +163,17 @@ def import_file(arguments: argparse.Namespace) -> None:
     )
 
 
+def bench(arguments: argparse.Namespace) -> None:
+    from fer_models.bench import benchmark, describe
+
+    if arguments.repeats < 1:
+        raise ValueError("--repeats counts runs; give 1 or more.")
+    result = benchmark(arguments.repeats)
+    print(describe(result))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fer_models", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -189,6 +200,11 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("images", nargs="+", metavar="IMAGE", help="FILE or EXPRESSION=FILE")
     command.add_argument("--out", type=Path, default=Path("figure1.png"), help="PNG or PDF")
     command.set_defaults(run=figure1)
+
+    command = commands.add_parser("bench", help="time this library against the plain way")
+    command.add_argument("--json", type=Path, help="write the measurements there too")
+    command.add_argument("--repeats", type=int, default=20, help="runs of each way")
+    command.set_defaults(run=bench)
 
     command = commands.add_parser("checkpoints", help="list the checkpoints, or download one")
     command.add_argument("--download", metavar="NAME", help="fetch the authors' file and import it")
