@@ -376,7 +376,7 @@ def expression_table(rows: Sequence[TableRow], networks: Sequence[str]) -> str:
         [
             "# What the networks answer to the Lab's faces",
             "",
-            f"{len(rows)} drawn faces: {count} identities, each posed by the recipe of each "
+            f"Drawn faces: {len(rows)}; identities: {count}, each posed by the recipe of each "
             "expression at full intensity, seen from the front. A recipe is a combination of "
             "facial actions, not a truth: where a network disagrees, the drawing, the recipe or "
             "the network may be at fault.",

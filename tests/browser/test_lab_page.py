@@ -192,16 +192,16 @@ def test_stop_ends_both_experiments(lab):
     assert lab.locator("#lab-claims-json").is_disabled()
 
 
-def test_on_a_phone_the_face_stays_in_sight_above_the_sliders(tab):
-    tab.set_viewport_size({"width": 390, "height": 844})
-    tab.locator(".tabs").get_by_role("tab", name="Lab").first.click()
-    tab.wait_for_selector("#lab-face img", timeout=60_000)
-    tab.locator("#lab-reset").scroll_into_view_if_needed()
-    tab.get_by_role("button", name="Mouth").click()
-    tab.locator("#lab-mouthFunnel").scroll_into_view_if_needed()
-    box = tab.locator("#lab-face img").bounding_box()
+def test_on_a_phone_the_face_stays_in_sight_above_the_sliders(lab, screenshot):
+    lab.set_viewport_size({"width": 390, "height": 844})
+    lab.get_by_role("button", name="Mouth").click()
+    lab.locator("#lab-mouthFunnel").scroll_into_view_if_needed()
+    box = lab.locator("#lab-face img").bounding_box()
     assert 0 <= box["y"] < 200 and box["height"] > 120
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    slider = lab.locator("#lab-mouthFunnel").bounding_box()
+    assert slider["y"] > box["y"] + box["height"]
+    assert lab.evaluate("document.documentElement.scrollWidth") <= 390
+    screenshot("lab-phone")
 
 
 def test_the_lab_speaks_chinese(tab, page_url, screenshot):

@@ -118,16 +118,6 @@ def test_a_face_of_two_can_be_chosen(tab, tmp_path, photograph):
     tab.wait_for_function(changed, arg=["#card-mfn", first])
 
 
-def test_figure1_is_drawn_from_dropped_files(tab, screenshot):
-    tab.get_by_role("tab", name="Figure 1").click()
-    tab.set_input_files("#figure1-files input[type=file]", [str(EXAMPLE)])
-    tab.wait_for_selector("#figure1-files >> text=eileen_collins")
-    tab.click("#figure1-draw")
-    tab.wait_for_selector("#figure1-image img", timeout=90_000)
-    tab.wait_for_selector("text=Download PDF")
-    screenshot("figure1")
-
-
 def test_on_a_phone_the_columns_stack(tab, screenshot):
     tab.set_viewport_size({"width": 390, "height": 844})
     upload(tab, EXAMPLE)

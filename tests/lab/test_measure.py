@@ -226,7 +226,7 @@ def test_the_table_counts_agreement_and_shows_every_disagreement():
     assert "| Ada | fear | **surprise 0.80** | fear 0.90 |" in text
     assert "| Chen | fear | no face found | no face found |" in text
     assert "for 1 of 3 faces" in text
-    assert text.count("3 drawn faces: 3 identities") == 1
+    assert "Drawn faces: 3; identities: 3," in text
 
 
 def test_the_command_says_in_one_line_that_there_are_no_networks(monkeypatch, capsys):
@@ -247,7 +247,7 @@ def test_the_command_writes_the_table_and_what_made_it(toy_command, tmp_path):
     assert measure.main(["--identities", "1", "--table", str(file)]) == 0
     text = file.read_text()
     assert text.count("| Bo | ") == len(EXPRESSIONS)
-    assert "8 drawn faces: 1 identities" in text
+    assert "Drawn faces: 8; identities: 1," in text
     assert f"`python -m fer_models.lab.measure --identities 1 --table {file}`" in text
     assert "begins with mouth `0123456789ab`, brows `0123456789ab`." in text
 
