@@ -47,6 +47,7 @@ PHOTO_SIDE_PX = 1920
 LIVE_FRAMES = 60
 BATCHES = (1, 8, 64)
 BATCH_REPEATS = 5
+START_REPEATS = 3
 PRODUCT_SIDE = 2048
 FRESH_START = """
 from fer_models.analysis import Analyzer
@@ -63,6 +64,7 @@ def benchmark(
     live_frames: int = LIVE_FRAMES,
     batches: Sequence[int] = BATCHES,
     batch_repeats: int = BATCH_REPEATS,
+    start_repeats: int = START_REPEATS,
 ) -> dict:
     """Every measurement, as a JSON object; times are medians in milliseconds.
 
@@ -71,6 +73,8 @@ def benchmark(
         photo_side_px: of the square photograph that is searched.
         live_frames: frames of each live session.
         batches: numbers of faces that are explained at once.
+        batch_repeats: runs of each batch.
+        start_repeats: fresh processes that are started after a first one.
     """
     photo = Image.fromarray(load_image(EXAMPLE))
     photo = np.asarray(photo.resize((photo_side_px, photo_side_px), Image.Resampling.BICUBIC))
@@ -99,7 +103,7 @@ def benchmark(
                 measure_live(ours, dict(list(files.items())[:count]), live_frames)
                 for count in (2, 3)
             ],
-            "start": lambda: measure_start(list(files.values())),
+            "start": lambda: measure_start(list(files.values()), start_repeats),
         }
         return {name: stages[name]() for name in tqdm(stages, unit="stage", disable=None)}
 
@@ -304,7 +308,7 @@ def measure_batch(ours: Analyzer, crop: np.ndarray, count: int, repeats: int) ->
     }
 
 
-def measure_start(networks: Sequence[str], repeats: int = 3) -> dict[str, float]:
+def measure_start(networks: Sequence[str], repeats: int) -> dict[str, float]:
     """A fresh process from its start to the end of its first analysis of the example image."""
     command = [sys.executable, "-c", FRESH_START, str(EXAMPLE), *networks]
     path = os.pathsep.join([str(ASSETS_FOLDER.parent), os.environ.get("PYTHONPATH", "")])

@@ -9,7 +9,9 @@ from tests.conftest import SHIPPED
 
 @pytest.fixture(scope="module")
 def result():
-    return benchmark(1, photo_side_px=512, live_frames=2, batches=(1, 3), batch_repeats=1)
+    return benchmark(
+        1, photo_side_px=512, live_frames=2, batches=(1, 3), batch_repeats=1, start_repeats=1
+    )
 
 
 def test_both_ways_give_the_same_answers(result):
