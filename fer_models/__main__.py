@@ -1,4 +1,4 @@
-"""The command line: python -m fer_models analyze | figure1 | bench | checkpoints | import-official."""
+"""The command line; python -m fer_models --help lists its commands."""
 
 import argparse
 import json
