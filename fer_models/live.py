@@ -53,6 +53,7 @@ class LiveResult:
         tracks: the same answers smoothed, with their history; empty without a face.
         searched: whether the whole frame was searched, rather than the face followed.
         frames_per_second: of the frames processed in the last three seconds.
+        others: how many further faces the last search of a whole frame found.
     """
 
     face: Face | None
@@ -61,6 +62,7 @@ class LiveResult:
     tracks: dict[str, Track]
     searched: bool
     frames_per_second: float
+    others: int
 
 
 @dataclass
@@ -112,6 +114,7 @@ class LiveSession:
         self.smoothing_s, self.history_s = smoothing_s, history_s
         self.search_every_s, self.clock = search_every_s, clock
         self._face: Face | None = None
+        self._others = 0
         self._searched_at = -math.inf
         self._histories: dict[str, _History] = {}
         self._ends: deque[float] = deque()
@@ -140,7 +143,7 @@ class LiveSession:
             )
             answers = {name: result[0] for name, result in results.items()}
             tracks = self._smooth(answers, now)
-        return LiveResult(self._face, crop, answers, tracks, searched, self._rate())
+        return LiveResult(self._face, crop, answers, tracks, searched, self._rate(), self._others)
 
     def _follow(self, frame: np.ndarray, now: float) -> bool:
         """Update the face; True if the whole frame was searched."""
@@ -153,6 +156,7 @@ class LiveSession:
         self._searched_at = now
         same = [face for face in found if followed and overlap(face, followed) > SAME_FACE_OVERLAP]
         self._face = next(iter(same or ([followed] if followed else found)), None)
+        self._others = sum(overlap(f, self._face) <= SAME_FACE_OVERLAP for f in found)
         if not followed:
             self._histories.clear()  # another face, or the same after a gap
         return True

@@ -1,0 +1,425 @@
+"""The Live tab: a webcam's newest frame, followed and smoothed, and the last seconds of answers.
+
+The browser sends one frame, waits for its answer and then takes the next (`live.js`), so whatever
+comes in between is dropped before it is sent and nothing can queue. Gradio's own streaming would
+send frames at a fixed pace, mirrored, and leave the camera on after its stop button.
+"""
+
+import base64
+import binascii
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from fer_models.agreement import describe_agreement
+from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
+from fer_models.checkpoints import CheckpointError
+from fer_models.expressions import EXPRESSIONS
+from fer_models.faces import Face, align_face
+from fer_models.figures import NETWORK_COLORS, overlay_heatmap
+from fer_models.live import HISTORY_S, LiveResult, LiveSession, Track
+from fer_models.ui import html
+from fer_models.words import Words
+
+MAX_VISITORS = 4  # with a camera on at once, in each language: they share the processor
+FORGET_S = 10.0
+MAX_FRAME_BYTES = 1_000_000
+MAX_FRAME_SIDE_PX = 1280
+MAX_KEY = 64
+FACE_SIDE_PX = 224
+GAP_S = 3.0  # a longer pause between two answers is no line in the strip
+SETTINGS = {"networks": ["ddamfn", "mfn"], "heat": True, "strip": "ddamfn"}
+# What the browser can say by itself; each stands in the words as `live.<state>`.
+PROBLEMS = ("denied", "no_camera", "in_use", "insecure", "lost", "busy", "failed")
+NOTES = ("asking", "starting", "stopped", "left")
+SCRIPT = Path(__file__).with_name("live.js").read_text()
+
+
+class FrameError(ValueError):
+    """A message that holds no frame of ours."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a browser sends.
+
+    Attributes:
+        key: the visitor's, made by the browser for as long as the camera is on.
+        frame: (H,W,3) RGB uint8, as the camera saw it, not mirrored.
+        networks: those to run, in the page's order.
+        heat: whether faces are shown under their heatmaps.
+        strip: the network whose last seconds are drawn.
+    """
+
+    key: str
+    frame: np.ndarray
+    networks: tuple[str, ...]
+    heat: bool
+    strip: str
+
+
+def read_message(data) -> Message:
+    """Check what came from a browser.
+
+    Raises:
+        FrameError: if anything is missing, unknown or too large.
+    """
+    try:
+        key, networks, strip = data["key"], data["networks"], data["strip"]
+        if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
+            raise FrameError("the key")
+        if strip not in PAGE_NETWORKS or not set(networks) <= set(PAGE_NETWORKS):
+            raise FrameError("a network")
+        chosen = tuple(name for name in PAGE_NETWORKS if name in networks)
+        return Message(key, read_frame(data["frame"]), chosen, data["heat"] is True, strip)
+    except (KeyError, TypeError) as error:
+        raise FrameError("incomplete") from error
+
+
+def read_frame(url: str) -> np.ndarray:
+    """A frame (H,W,3) RGB uint8 from a JPEG's data URL.
+
+    Raises:
+        FrameError: if it is none, or larger than the page's own.
+    """
+    head, _, data = url.partition(",") if isinstance(url, str) else ("", "", "")
+    if head != "data:image/jpeg;base64" or len(data) > MAX_FRAME_BYTES:
+        raise FrameError("no JPEG, or a large one")
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=["JPEG"])
+        if max(image.size) > MAX_FRAME_SIDE_PX:
+            raise FrameError("too many pixels")
+        return np.asarray(image.convert("RGB"))
+    except (binascii.Error, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FrameError("unreadable") from error
+
+
+@dataclass
+class _Visitor:
+    """A session, when it was last used, and the lock that keeps its frames in a row."""
+
+    session: LiveSession
+    seen: float
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Visitors:
+    """The sessions of those whose camera is on: few, apart from each other, forgotten soon.
+
+    Args:
+        analyzer: shared by all.
+        limit: how many sessions there can be.
+        forget_s: a session goes that long after its last frame.
+        clock: seconds, rising.
+    """
+
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        limit: int = MAX_VISITORS,
+        forget_s: float = FORGET_S,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.analyzer, self.limit, self.forget_s, self.clock = analyzer, limit, forget_s, clock
+        self._visitors: dict[str, _Visitor] = {}
+        self._guard = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._visitors)
+
+    def process(self, message: Message) -> LiveResult | None:
+        """The answer to a visitor's frame, or None where there is no room for another visitor."""
+        visitor = self._enter(message.key)
+        if visitor is None:
+            return None
+        with visitor.lock:
+            visitor.session.networks = message.networks
+            result = visitor.session.process(message.frame)
+            visitor.seen = self.clock()
+        return result
+
+    def leave(self, key: str) -> None:
+        """Forget a visitor, at once."""
+        with self._guard:
+            self._visitors.pop(key, None)
+
+    def _enter(self, key: str) -> _Visitor | None:
+        with self._guard:
+            visitor = self._visitors.get(key)
+            if visitor is None:
+                if len(self._visitors) >= self.limit:
+                    return None
+                if not self._visitors:
+                    self._forget_later()
+                visitor = self._visitors[key] = _Visitor(LiveSession(self.analyzer), self.clock())
+            visitor.seen = self.clock()
+            return visitor
+
+    def _forget_later(self) -> None:
+        timer = threading.Timer(self.forget_s / 2, self._forget)
+        timer.daemon = True
+        timer.start()
+
+    def _forget(self) -> None:
+        with self._guard:
+            oldest = self.clock() - self.forget_s
+            self._visitors = {
+                key: visitor
+                for key, visitor in self._visitors.items()
+                if visitor.seen > oldest or visitor.lock.locked()
+            }
+            if self._visitors:
+                self._forget_later()
+
+
+def smooth_answer(answer: NetworkResult, track: Track) -> NetworkResult:
+    """A frame's result with the smoothed probabilities in place of that one frame's."""
+    newest = track.newest
+    return replace(answer, expression=max(newest, key=newest.get), probabilities=newest)
+
+
+def describe_frame(
+    face: Face | None, answers: Mapping[str, NetworkResult], others: int, words: Words
+) -> tuple[str, str]:
+    """The line on top, and its kind, see `html.notice`."""
+    if face is None:
+        return words("live.no_face"), "problem"
+    text = describe_agreement(dict(answers), words)
+    if others:
+        text += " " + words("live.one_other" if others == 1 else "live.others", count=others)
+    if face.is_turned:
+        text += " " + words("compare.turned")
+    if not answers:
+        return text, "problem"
+    if all(answer.unsure for answer in answers.values()):
+        return text, "info"
+    said = {answer.expression for answer in answers.values()}
+    return text, "agree" if len(said) == 1 else "disagree"
+
+
+def face_box(face: Face | None, frame: np.ndarray) -> list[float] | None:
+    """Left, top, width and height of a face in percent of the frame, cut off at its borders."""
+    if face is None:
+        return None
+    height, width = frame.shape[:2]
+    left, right = np.clip(np.array(face.box_xyxy[::2]) / width, 0, 1) * 100
+    top, bottom = np.clip(np.array(face.box_xyxy[1::2]) / height, 0, 1) * 100
+    return [round(float(v), 2) for v in (left, top, right - left, bottom - top)]
+
+
+def draw_cards(
+    message: Message,
+    face: Face | None,
+    answers: Mapping[str, NetworkResult],
+    missing: Mapping[str, str],
+    words: Words,
+) -> str:
+    """A column for each network of the page; the browser hides those that are not chosen."""
+    if not answers:
+        return draw_empty_cards(words, missing)
+    crop = align_face(message.frame, face.landmarks, FACE_SIDE_PX)
+    return "".join(
+        draw_card(name, answers[name], crop, message.heat, words)
+        if name in answers
+        else draw_empty_card(name, words, missing.get(name, ""))
+        for name in PAGE_NETWORKS
+    )
+
+
+def draw_card(name: str, answer: NetworkResult, crop: np.ndarray, heat: bool, words: Words) -> str:
+    """A network's column: its smoothed answer, the face of this frame, its probabilities."""
+    target = words.expression(answer.gradcam.target)
+    unsure = f'<span class="fer-unsure">{words("page.unsure")}</span>' if answer.unsure else ""
+    if heat:
+        picture = overlay_heatmap(crop, answer.gradcam.values)
+        alt = words("live.heatmap_alt", network=DISPLAY_NAMES[name], target=target)
+        caption = words("live.heatmap_about", target=target)
+    else:
+        picture, alt, caption = crop, words("compare.face_alt"), words("live.face_about")
+    said = f"<strong>{words.expression(answer.expression)}</strong> {answer.probability:.2f} "
+    bars = html.probability_bars(answer, words)
+    return _card(name, said + unsure, html.image_tag(picture, alt), caption, bars)
+
+
+def draw_empty_card(name: str, words: Words, text: str = "") -> str:
+    """A column of the same size without an answer, and why it has none."""
+    rows = "".join(
+        f'<div class="fer-bar"><span class="fer-name">{words.expression(label)}</span>'
+        '<span class="fer-track"></span><span class="fer-number"></span></div>'
+        for label in EXPRESSIONS
+    )
+    blank, bars = '<div class="live-blank"></div>', f'<div class="fer-bars">{rows}</div>'
+    return _card(name, "&nbsp;", blank, escape(text), bars)
+
+
+def draw_empty_cards(words: Words, missing: Mapping[str, str] = {}) -> str:
+    """All columns, without an answer."""
+    return "".join(draw_empty_card(name, words, missing.get(name, "")) for name in PAGE_NETWORKS)
+
+
+def _card(name: str, said: str, picture: str, caption: str, bars: str) -> str:
+    hidden = "" if name in SETTINGS["networks"] else " hidden"  # until the browser decides
+    return (
+        f'<section class="fer-card" data-network="{name}"{hidden} '
+        f'style="--network:{NETWORK_COLORS[name]}"><h2>{DISPLAY_NAMES[name]}</h2>'
+        f'<p class="fer-answer">{said}</p><div class="live-body"><div class="live-picture">'
+        f'{picture}<p class="fer-caption">{caption}</p></div>{bars}</div></section>'
+    )
+
+
+def draw_strip(name: str, track: Track | None, words: Words, note: str = "") -> str:
+    """The last seconds of a network's smoothed probabilities, a row for each expression."""
+    labels = EXPRESSIONS if track is None else track.labels
+    newest = {} if track is None else track.newest
+    chosen = max(newest, key=newest.get, default=None)
+    rows = ""
+    for index, label in enumerate(labels):
+        path = "" if track is None else trace(track.times_s, track.probabilities[:, index])
+        number = f"{newest[label]:.2f}" if newest else ""
+        rows += (
+            f'<div class="fer-bar{" fer-chosen" if label == chosen else ""}">'
+            f'<span class="fer-name">{words.expression(label)}</span>'
+            '<svg viewBox="0 0 100 20" preserveAspectRatio="none" aria-hidden="true">'
+            f'<path d="{path}"/></svg><span class="fer-number">{number}</span></div>'
+        )
+    seconds = f"{HISTORY_S:.0f}"
+    title = words("live.strip_title", network=DISPLAY_NAMES[name], seconds=seconds)
+    return (
+        f"<h3>{title} <small>{note}</small></h3>"
+        f'<div class="fer-bars" style="--network:{NETWORK_COLORS[name]}">{rows}'
+        '<div class="fer-bar live-axis"><span></span>'
+        f"<span><span>{words('live.ago', seconds=seconds)}</span>"
+        f"<span>{words('live.now')}</span></span></div></div>"
+    )
+
+
+def trace(times_s: np.ndarray, values: np.ndarray) -> str:
+    """The area under values 0..1 as an SVG path, 100 wide for `HISTORY_S` and 20 high.
+
+    Args:
+        times_s: (T,) rising to 0; after a pause longer than `GAP_S` a new area begins.
+    """
+    path = ""
+    breaks = np.flatnonzero(np.diff(times_s) > GAP_S) + 1
+    for times, heights in zip(np.split(times_s, breaks), np.split(values, breaks), strict=True):
+        x = 100 * (1 + times / HISTORY_S)
+        points = "".join(f"L{a:.1f} {20 * (1 - b):.1f}" for a, b in zip(x, heights, strict=True))
+        path += f"M{x[0]:.1f} 20{points}L{x[-1]:.1f} 20z"
+    return path
+
+
+def find_missing(
+    analyzer: Analyzer, networks: tuple[str, ...], answers: Mapping[str, NetworkResult]
+) -> dict[str, str]:
+    """Why chosen networks gave no answer: those that cannot be loaded."""
+    missing = {}
+    for name in networks:
+        if name in answers:
+            continue
+        try:
+            analyzer.checkpoint(name)
+        except CheckpointError as error:
+            missing[name] = str(error)
+    return missing
+
+
+def answer_frame(visitors: Visitors, data, words: Words) -> dict:
+    """What the browser shows for a frame it sent, or only the `state` it stops with."""
+    try:
+        message = read_message(data)
+    except FrameError:
+        return {"state": "failed"}
+    result = visitors.process(message)
+    if result is None:
+        return {"state": "busy"}
+    answers = {
+        name: smooth_answer(answer, result.tracks[name]) for name, answer in result.networks.items()
+    }
+    missing = find_missing(visitors.analyzer, message.networks, answers)
+    note = "" if message.strip in message.networks else words("live.strip_unchosen")
+    line, kind = describe_frame(result.face, answers, result.others, words)
+    return {
+        "line": line,
+        "kind": kind,
+        "box": face_box(result.face, message.frame),
+        "cards": draw_cards(message, result.face, answers, missing, words),
+        "strip": draw_strip(message.strip, result.tracks.get(message.strip), words, note),
+        "rate": words("live.rate", rate=f"{result.frames_per_second:.1f}"),
+    }
+
+
+def camera_html(words: Words) -> str:
+    """The mirror, its button, and what the browser says by itself, in the page's language."""
+    kinds = {**dict.fromkeys(PROBLEMS, "problem"), **dict.fromkeys(NOTES, "info")}
+    texts = {state: [kind, words(f"live.{state}")] for state, kind in kinds.items()}
+    labels = [words("live.start"), words("live.stop")]
+    return (
+        f'<div class="live-stage" data-texts="{_attribute(texts)}" '
+        f'data-labels="{_attribute(labels)}" data-settings="{_attribute(SETTINGS)}">'
+        '<div class="live-mirror"><svg viewBox="0 0 48 36" aria-hidden="true"><path '
+        'd="M4 8h25v20h-25zM32 16l12 -7v18l-12 -7z"/></svg><video autoplay muted '
+        'playsinline></video><div class="live-face"></div></div>'
+        f'<div class="live-run"><button type="button">{labels[0]}</button>'
+        '<span class="live-rate"></span></div>'
+        f'<p class="fer-caption">{words("live.mirror")}</p></div>'
+    )
+
+
+def _attribute(value) -> str:
+    return escape(json.dumps(value, ensure_ascii=False), quote=True)
+
+
+def build_live_tab(analyzer: Analyzer, words: Words) -> None:
+    """Lay out and wire the tab, inside a `gr.Tab`."""
+    visitors = Visitors(analyzer)
+
+    def look(data) -> dict:
+        return answer_frame(visitors, data, words)
+
+    def leave(key) -> None:
+        visitors.leave(str(key))
+
+    names = [(DISPLAY_NAMES[name], name) for name in PAGE_NETWORKS]
+    gr.HTML(html.notice(words("live.off")), elem_id="live-line")
+    gr.HTML(f'<p class="live-about">{words("live.about")}</p>')
+    with gr.Row(equal_height=False, elem_classes="live-bench"):
+        with gr.Column(scale=2, min_width=300, elem_classes="live-side"):
+            gr.HTML(
+                camera_html(words),
+                js_on_load=SCRIPT,
+                server_functions=[look, leave],
+                elem_id="live-camera",
+            )
+            networks = gr.CheckboxGroup(
+                names,
+                value=SETTINGS["networks"],
+                label=words("live.networks"),
+                elem_id="live-networks",
+            )
+            heat = gr.Checkbox(SETTINGS["heat"], label=words("live.heat"), elem_id="live-heat")
+            strip = gr.Radio(
+                names, value=SETTINGS["strip"], label=words("live.strip"), elem_id="live-strip-of"
+            )
+        with gr.Column(scale=5, min_width=300):
+            gr.HTML(
+                f'<div class="live-cards">{draw_empty_cards(words)}</div>', elem_id="live-cards"
+            )
+            shown = draw_strip(SETTINGS["strip"], None, words)
+            gr.HTML(f'<div class="live-strip">{shown}</div>', elem_id="live-strip")
+            gr.HTML(f'<div class="fer-legend"><p>{words("live.legend")}</p></div>')
+    tell = (
+        "(networks, heat, strip) => document.querySelector('#live-camera .live-stage')"
+        "?.dispatchEvent(new CustomEvent('settings', {detail: {networks, heat, strip}}))"
+    )
+    settings = [networks, heat, strip]
+    for component in settings:
+        component.change(None, settings, None, js=tell, api_visibility="private")

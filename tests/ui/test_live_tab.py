@@ -1,0 +1,252 @@
+"""The Live tab without a browser: messages, visitors, and what is drawn of a frame."""
+
+import base64
+import io
+import re
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_models.analysis import Analyzer, GradCam, NetworkResult
+from fer_models.expressions import EXPRESSIONS
+from fer_models.faces import Face, align_face
+from fer_models.images import load_image
+from fer_models.live import Track
+from fer_models.ui import live
+from fer_models.ui.live import Visitors, answer_frame, read_frame, read_message
+from fer_models.words import load_words
+from tests.conftest import EXAMPLE
+
+ENGLISH, CHINESE = load_words("en"), load_words("zh")
+
+
+def picture(*faces: tuple[str, int, int]) -> np.ndarray:
+    """A frame (480,640,3): drawn faces (name, left edge, side) on grey."""
+    canvas = Image.new("RGB", (640, 480), (120, 125, 130))
+    for name, left, side in faces:
+        face = Image.fromarray(load_image(EXAMPLE.parent / f"{name}.png"))
+        canvas.paste(face.resize((side, side)), (left, 40))
+    return np.asarray(canvas)
+
+
+def data_url(frame: np.ndarray, kind: str = "jpeg") -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, kind.upper(), quality=90)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def message(frame: np.ndarray, key: str = "one", **changes) -> dict:
+    settings = {"networks": ["mfn"], "heat": True, "strip": "mfn"}
+    return {"key": key, "frame": data_url(frame), **settings, **changes}
+
+
+def answer(**probabilities: float) -> NetworkResult:
+    """A result with these probabilities, the rest 0, and a heatmap for surprise."""
+    every = {name: probabilities.get(name, 0.0) for name in EXPRESSIONS}
+    gradcam = GradCam("surprise", np.eye(7))
+    return NetworkResult(max(every, key=every.get), every, gradcam, None, 0.0)
+
+
+def face(**changes) -> Face:
+    points = np.array([[250, 200], [390, 200], [320, 280], [270, 340], [370, 340]], float)
+    return Face(changes.get("box", (160.0, 120.0, 480.0, 440.0)), points, 1.0)
+
+
+@pytest.fixture(scope="module")
+def mfn() -> Analyzer:
+    return Analyzer(["mfn"])
+
+
+def test_a_frame_is_read_as_the_browser_sent_it():
+    frame = picture(("happiness", 120, 400))
+    assert np.abs(read_frame(data_url(frame)).astype(int) - frame).mean() < 4
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "",
+        "https://example.org/face.jpg",
+        "data:image/jpeg;base64,!!!",
+        "data:image/jpeg;base64," + base64.b64encode(b"no picture").decode(),
+        "data:image/jpeg;base64," + "A" * 1_000_001,
+        data_url(np.zeros((9, 9, 3), np.uint8), "png"),
+        data_url(np.zeros((9, 9, 3), np.uint8), "png").replace("png", "jpeg"),
+        data_url(np.zeros((9, 1300, 3), np.uint8)),
+        data_url(picture(("anger", 120, 400)))[:5000],
+    ],
+)
+def test_what_is_no_frame_of_ours_is_refused(mfn, url):
+    with pytest.raises(live.FrameError):
+        read_frame(url)
+    data = {**message(picture()), "frame": url}
+    assert answer_frame(Visitors(mfn), data, ENGLISH) == {"state": "failed"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"key": ""}, {"key": "k" * 65}, {"key": 3}, {"networks": ["vgg"]}, {"networks": None}]
+    + [{"strip": "<b>"}, {"strip": []}, {"networks": [[]]}],
+)
+def test_other_settings_than_the_pages_are_refused(changes):
+    with pytest.raises(live.FrameError):
+        read_message(message(picture(), **changes))
+    for data in (None, [], {"key": "one"}):
+        with pytest.raises(live.FrameError):
+            read_message(data)
+
+
+def test_networks_keep_the_pages_order():
+    read = read_message(message(picture(), networks=["resnet50", "ddamfn"]))
+    assert read.networks == ("ddamfn", "resnet50")
+
+
+def test_a_face_gets_an_answer_a_box_and_a_strip(mfn):
+    frame = picture(("surprise", 120, 400))
+    shown = answer_frame(Visitors(mfn), message(frame), ENGLISH)
+    assert shown["line"].startswith("MFN says surprise (0.") and shown["kind"] == "agree"
+    left, top, width, height = shown["box"]
+    assert 30 < left + width / 2 < 70 and 20 < top + height / 2 < 80
+    assert shown["cards"].count("<img") == 1 and shown["cards"].count("data-network") == 3
+    assert shown["strip"].count("<path d=") == 8 and "M100.0 20L100.0" in shown["strip"]
+    assert shown["rate"] == "0.0 analysed frames per second"  # after one frame there is no rate
+
+
+def test_heatmaps_can_be_left_out_and_nothing_is_mirrored_here(mfn):
+    visitors, frame = Visitors(mfn), picture(("contempt", 120, 400))
+    over = answer_frame(visitors, message(frame), ENGLISH)["cards"]
+    plain = answer_frame(visitors, message(frame, heat=False), ENGLISH)["cards"]
+    assert "Heatmap of this frame" in over and "as the networks are given it" in plain
+    data = base64.b64decode(re.search('base64,([^"]+)', plain)[1])
+    drawn = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    sent = read_frame(data_url(frame))
+    found = live.LiveSession(mfn).process(sent).face
+    expected = align_face(sent, found.landmarks, live.FACE_SIDE_PX)
+    assert np.abs(drawn - expected).mean() < 4
+    assert np.abs(drawn[:, ::-1] - expected).mean() > 8
+
+
+def test_an_empty_frame_gets_the_next_step_and_no_box(mfn):
+    shown = answer_frame(Visitors(mfn), message(picture()), CHINESE)
+    assert shown["line"] == CHINESE("live.no_face") and shown["kind"] == "problem"
+    assert shown["box"] is None and "<img" not in shown["cards"]
+
+
+def test_a_second_face_is_said(mfn):
+    both = picture(("happiness", 0, 330), ("anger", 340, 290))
+    line = answer_frame(Visitors(mfn), message(both), ENGLISH)["line"]
+    assert "one more person is in sight" in line
+
+
+def test_a_network_without_weights_says_so_and_the_others_answer(mfn):
+    data = message(picture(("happiness", 120, 400)), networks=["mfn", "resnet50"])
+    if "resnet50" in live.find_missing(mfn, ("resnet50",), {}):
+        cards = answer_frame(Visitors(mfn), data, ENGLISH)["cards"]
+        assert "No checkpoint" in cards and cards.count("<img") == 1
+    missing = {"resnet50": "<i>gone</i>"}
+    read = read_message(data)
+    drawn = live.draw_cards(read, face(), {"mfn": answer(fear=0.9)}, missing, ENGLISH)
+    assert "&lt;i&gt;gone" in drawn and "fear</strong> 0.90" in drawn
+
+
+def test_words_are_smoothed_and_the_heatmap_names_what_it_explains():
+    track = Track(("surprise", "fear"), np.array([-0.1, 0.0]), np.array([[0.9, 0.1], [0.4, 0.6]]))
+    smooth = live.smooth_answer(answer(surprise=1.0), track)
+    assert (smooth.expression, smooth.probability, smooth.unsure) == ("fear", 0.6, False)
+    card = live.draw_card("mfn", smooth, np.zeros((224, 224, 3), np.uint8), True, ENGLISH)
+    assert "fear</strong> 0.60" in card and "Heatmap of this frame for “surprise”" in card
+
+
+def test_the_line_tells_agreement_disagreement_and_doubt():
+    sure, other, unsure = answer(anger=0.8), answer(fear=0.8), answer(fear=0.3, anger=0.25)
+
+    def kind(*answers):
+        named = dict(zip(("ddamfn", "mfn"), answers, strict=True))
+        return live.describe_frame(face(), named, 0, ENGLISH)
+
+    assert kind(sure, sure)[1] == "agree" and "Both say anger" in kind(sure, sure)[0]
+    assert kind(sure, other)[1] == "disagree" and "disagree" in kind(sure, other)[0]
+    assert kind(unsure, unsure)[1] == "info" and "None of them is sure" in kind(unsure, unsure)[0]
+    assert live.describe_frame(face(), {}, 0, ENGLISH) == ("No network could be run.", "problem")
+    assert "3 more people" in live.describe_frame(face(), {"mfn": sure}, 3, ENGLISH)[0]
+
+
+def test_a_box_is_cut_off_at_the_frames_borders():
+    frame = picture()
+    assert live.face_box(face(), frame) == [25.0, 25.0, 50.0, 66.67]
+    assert live.face_box(face(box=(-64.0, 0.0, 320.0, 960.0)), frame) == [0.0, 0.0, 50.0, 100.0]
+    assert live.face_box(None, frame) is None
+
+
+def test_the_strip_begins_anew_after_a_pause():
+    path = live.trace(np.array([-10.0, -9.0, -1.0, 0.0]), np.array([0.0, 1.0, 0.5, 0.25]))
+    assert path == ("M0.0 20L0.0 20.0L10.0 0.0L10.0 20zM90.0 20L90.0 10.0L100.0 15.0L100.0 20z")
+
+
+def test_visitors_have_sessions_of_their_own(mfn):
+    visitors, frame = Visitors(mfn), picture(("surprise", 120, 400))
+    for _ in range(3):
+        first = visitors.process(read_message(message(frame, "one")))
+    second = visitors.process(read_message(message(frame, "two")))
+    assert len(first.tracks["mfn"].times_s) == 3
+    assert len(second.tracks["mfn"].times_s) == 1 and second.searched
+
+
+def test_places_are_few_and_free_again_once_left(mfn):
+    visitors = Visitors(mfn, limit=2)
+    for key in ("one", "two"):
+        assert "line" in answer_frame(visitors, message(picture(), key), ENGLISH)
+    assert answer_frame(visitors, message(picture(), "three"), ENGLISH) == {"state": "busy"}
+    assert "line" in answer_frame(visitors, message(picture(), "one"), ENGLISH)
+    visitors.leave("two")
+    visitors.leave("nobody")
+    assert "line" in answer_frame(visitors, message(picture(), "three"), ENGLISH)
+    assert len(visitors) == 2
+
+
+def test_a_visitor_who_only_goes_is_forgotten(mfn):
+    visitors = Visitors(mfn, forget_s=0.4)
+    visitors.process(read_message(message(picture())))
+    assert len(visitors) == 1
+    deadline = time.monotonic() + 10
+    while len(visitors) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(visitors) == 0
+    visitors.process(read_message(message(picture())))  # and may come back
+    assert len(visitors) == 1
+
+
+def test_one_visitors_frames_are_never_looked_at_at_once(mfn, monkeypatch):
+    inside, most = [0], [0]
+    process = live.LiveSession.process
+
+    def watched(self, frame):
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.05)
+        try:
+            return process(self, frame)
+        finally:
+            inside[0] -= 1
+
+    monkeypatch.setattr(live.LiveSession, "process", watched)
+    visitors, read = Visitors(mfn), read_message(message(picture()))
+    threads = [threading.Thread(target=visitors.process, args=(read,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == 1
+
+
+def test_what_the_browser_says_by_itself_is_there_in_both_languages():
+    for words in (ENGLISH, CHINESE):
+        stage = live.camera_html(words)
+        for state in (*live.PROBLEMS, *live.NOTES):
+            assert words(f"live.{state}").replace("'", "&#x27;") in stage
+    for state in {*live.PROBLEMS, *live.NOTES} - {"busy"}:  # which the server says
+        assert f'"{state}"' in live.SCRIPT or f"texts.{state}" in live.SCRIPT
