@@ -52,7 +52,7 @@ PHOTOGRAPH = "eileen_collins.jpg"
 EXAMPLES_FOLDER = Path(__file__).resolve().parent.parent.parent / "assets" / "examples"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
     """What was given: the image (H,W,3), its faces, largest first, and the chosen one's number."""
 
@@ -445,7 +445,7 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
     shown = [line, *cards, attention]
     drawn = [*cards, attention]
     downloads = [json_button, figure_button]
-    choice = [overview, faces]
+    chooser = [overview, faces]
     results = [view_state, *shown, *downloads]
 
     def show_choice(found: Picture | None) -> list:
@@ -545,11 +545,11 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
             redraw, [view_state, *settings.look], drawn, **latest
         )
 
-    found_outputs = [picture_state, whole, *choice, *results]
+    found_outputs = [picture_state, whole, *chooser, *results]
     for trigger in (picture.change, face_crop.change):
         then_explain(trigger(start, [picture, face_crop, ticket], found_outputs, **latest))
     whole.click(lambda: True, None, face_crop, api_visibility="private")
-    choosing = [picture_state, ticket], [picture_state, *choice]
+    choosing = [picture_state, ticket], [picture_state, *chooser]
     then_explain(faces.select(choose_crop, *choosing, **latest))
     then_explain(overview.select(choose_point, *choosing, **latest))
     asked = (settings.target.input, settings.minus.input, settings.method.input, choice.change)

@@ -5,13 +5,18 @@ from pathlib import Path
 import gradio as gr
 
 from fer_models.analysis import Analyzer
+from fer_models.choice import Choices
 from fer_models.ui.batch import build_batch_tab
 from fer_models.ui.compare import build_compare_tab
 from fer_models.ui.figure1 import build_figure1_tab
 from fer_models.ui.guide import build_guide, connect_guide
+from fer_models.ui.heads import build_heads_tab
 from fer_models.ui.lab import build_lab_tab, connect_lab
+from fer_models.ui.live import build_live_tab
 from fer_models.ui.models import build_models_tab
 from fer_models.ui.picture import refuse_links
+from fer_models.ui.play import build_play_tab
+from fer_models.ui.trust import build_trust_tab
 from fer_models.words import LANGUAGES, Words, load_words
 
 KEEP_UPLOADS_S = 3600
@@ -31,24 +36,26 @@ def page_theme() -> gr.themes.Base:
 
 def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
     """The page, English at `/` and Chinese at `/zh`; no weights are loaded before a picture."""
-    analyzer = analyzer or Analyzer()
+    choices = Choices(analyzer or Analyzer())
     with gr.Blocks(
         title=load_words("en")("page.title"),
         analytics_enabled=False,
         delete_cache=(600, KEEP_UPLOADS_S),
         fill_width=True,
     ) as page:
-        build_tabs(analyzer, load_words("en"))
+        build_tabs(choices, load_words("en"))
         page.load(None, js=CHOOSE_LANGUAGE)
     for language, name in list(LANGUAGES.items())[1:]:
         with page.route(name, language, show_in_navbar=False):
-            build_tabs(analyzer, load_words(language))
+            build_tabs(choices, load_words(language))
     refuse_links(page, load_words("en")("page.no_links"))
     return page
 
 
-def build_tabs(analyzer: Analyzer, words: Words) -> None:
+def build_tabs(choices: Choices, words: Words) -> None:
     """Everything between the title and the words about responsible use, in one language."""
+    analyzer = choices.shared
+    choice = gr.State({})  # the visitor's own checkpoints, network by network
     other = next(language for language in LANGUAGES if language != words.language)
     remember = f"localStorage.setItem('fer-language', '{other}')"
     gr.HTML(
@@ -59,13 +66,21 @@ def build_tabs(analyzer: Analyzer, words: Words) -> None:
     guide = build_guide(words)
     with gr.Tabs() as tabs:
         with gr.Tab(words("page.compare"), id="compare"):
-            compare = build_compare_tab(analyzer, words)
+            compare = build_compare_tab(choices, choice, words)
+        with gr.Tab(words("page.heads"), id="heads") as heads_tab:
+            build_heads_tab(choices, choice, words, heads_tab, compare)
+        with gr.Tab(words("page.trust"), id="trust") as trust_tab:
+            build_trust_tab(choices, choice, words, trust_tab, compare)
+        with gr.Tab(words("page.play"), id="play") as play_tab:
+            build_play_tab(choices, choice, words, play_tab, compare)
+        with gr.Tab(words("page.live"), id="live"):
+            build_live_tab(analyzer, words)
         with gr.Tab(words("page.lab"), id="lab") as lab_tab:
             lab = build_lab_tab(analyzer, words, lab_tab)
         with gr.Tab(words("page.figure1"), id="figure1"):
             figure1 = build_figure1_tab(analyzer, words)
         with gr.Tab(words("page.models"), id="models") as models_tab:
-            build_models_tab(gr.State({}), models_tab, words)
+            build_models_tab(choice, models_tab, words)
         with gr.Tab(words("page.batch"), id="batch"):
             build_batch_tab(analyzer, words)
     connect_guide(guide, words, tabs, compare)
