@@ -340,27 +340,3 @@ def _position(card: Card, expression: str) -> int:
             f"{card.name} does not know {expression}; it knows {', '.join(card.labels)}."
         )
     return card.labels.index(expression)
-
-
-def describe_agreement(networks: dict[str, NetworkResult]) -> str:
-    """One plain sentence: whether the networks agree, on what, and how sure each is."""
-    if not networks:
-        return "No network could be run."
-    answers = {DISPLAY_NAMES.get(name, name): result for name, result in networks.items()}
-    said = {result.expression for result in answers.values()}
-    if len(said) == 1:
-        numbers = ", ".join(f"{result.probability:.2f}" for result in answers.values())
-        who = {1: next(iter(answers)) + " says", 2: "Both say", 3: "All three say"}.get(
-            len(answers), f"All {len(answers)} say"
-        )
-        sentence = f"{who} {said.pop()} ({numbers})."
-    else:
-        parts = [f"{n} {r.expression} ({r.probability:.2f})" for n, r in answers.items()]
-        sentence = "The networks disagree: " + ", ".join(parts) + "."
-    unsure = [name for name, result in answers.items() if result.unsure]
-    if unsure:
-        all_of_them = len(unsure) == len(answers) and len(answers) > 1
-        sentence += " " + (
-            "None of them is sure." if all_of_them else f"Unsure: {', '.join(unsure)}."
-        )
-    return sentence

@@ -1,11 +1,10 @@
 """Faces in a stream of frames: tracked between searches, explained, smoothed over time.
 
-A camera gives frames faster than networks answer, so `LatestFrame` keeps only the newest; what was
-not taken in time is dropped and never queued. `LiveSession` is what happens to the frames taken.
+A camera gives frames faster than networks answer, so the page sends the next one only when the last
+was answered: frames are dropped and never queued. `LiveSession` is what happens to those sent.
 """
 
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -183,37 +182,3 @@ def overlap(one: Face, other: Face) -> float:
     a, b = np.array(one.box_xyxy), np.array(other.box_xyxy)
     both = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
     return float(both / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - both))
-
-
-class LatestFrame:
-    """A mailbox of one: a new frame takes the place of one that nobody took yet.
-
-    Attributes:
-        dropped: how many frames were replaced so.
-    """
-
-    def __init__(self):
-        self.dropped = 0
-        self._frame: np.ndarray | None = None
-        self._closed = False
-        self._changed = threading.Condition()
-
-    def put(self, frame: np.ndarray) -> None:
-        """Leave a frame; returns at once."""
-        with self._changed:
-            self.dropped += self._frame is not None
-            self._frame = frame
-            self._changed.notify()
-
-    def take(self, timeout_s: float | None = None) -> np.ndarray | None:
-        """The newest frame, each only once; None after the timeout or once closed and empty."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout_s)
-            frame, self._frame = self._frame, None
-            return frame
-
-    def close(self) -> None:
-        """Let those who wait go on without a frame."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()

@@ -12,9 +12,6 @@ from fer_models.analysis import (
     MAX_FACES,
     PAGE_NETWORKS,
     Analyzer,
-    GradCam,
-    NetworkResult,
-    describe_agreement,
 )
 from fer_models.faces import detect_faces
 from fer_models.report import analysis_report
@@ -189,25 +186,3 @@ def test_a_missing_network_is_named_and_the_others_answer(photograph):
     analysis = Analyzer(["mfn", "no-such-weights"]).analyze(photograph)
     assert list(analysis.faces[0].networks) == ["mfn"]
     assert "no-such-weights" in analysis.unavailable["no-such-weights"]
-
-
-def answer(expression: str, probability: float) -> NetworkResult:
-    rest = 1 - probability
-    probabilities = {expression: probability, "other": rest}
-    return NetworkResult(
-        expression, probabilities, GradCam(expression, np.zeros((7, 7))), None, 0.1
-    )
-
-
-def test_agreement_is_said_in_one_sentence():
-    same = {"ddamfn": answer("happiness", 0.97), "mfn": answer("happiness", 0.95)}
-    assert describe_agreement(same) == "Both say happiness (0.97, 0.95)."
-    three = {**same, "resnet50": answer("happiness", 0.91)}
-    assert describe_agreement(three) == "All three say happiness (0.97, 0.95, 0.91)."
-
-
-def test_disagreement_and_doubt_are_said():
-    mixed = {"ddamfn": answer("fear", 0.55), "mfn": answer("surprise", 0.9)}
-    sentence = describe_agreement(mixed)
-    assert sentence.startswith("The networks disagree: DDAMFN fear (0.55), MFN surprise (0.90).")
-    assert sentence.endswith("Unsure: DDAMFN.")

@@ -1,7 +1,5 @@
 """A session on drawn faces that move, and the mailbox that keeps only the newest frame."""
 
-import threading
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +8,7 @@ from fer_models import live
 from fer_models.analysis import Analyzer
 from fer_models.faces import detect_faces
 from fer_models.images import load_image
-from fer_models.live import LatestFrame, LiveSession, overlap
+from fer_models.live import LiveSession, overlap
 from tests.conftest import EXAMPLE
 
 EXAMPLES = EXAMPLE.parent
@@ -140,33 +138,3 @@ def test_overlap_is_intersection_over_union():
 
     assert overlap(box(0, 0, 2, 2), box(1, 0, 3, 2)) == pytest.approx(1 / 3)
     assert overlap(box(0, 0, 2, 2), box(5, 5, 6, 6)) == 0
-
-
-def test_the_mailbox_keeps_the_newest_frame_and_counts_the_dropped():
-    mailbox = LatestFrame()
-    frames = [np.full((1, 1, 3), value, np.uint8) for value in range(3)]
-    for each in frames:
-        mailbox.put(each)
-    assert mailbox.take() is frames[2]
-    assert mailbox.dropped == 2
-    assert mailbox.take(timeout_s=0.01) is None
-    mailbox.put(frames[0])
-    assert mailbox.take() is frames[0] and mailbox.dropped == 2
-
-
-def test_a_waiting_taker_gets_the_frame_that_comes_and_goes_on_when_closed():
-    mailbox, taken = LatestFrame(), []
-
-    def consume():
-        while (found := mailbox.take(timeout_s=30)) is not None:
-            taken.append(found)
-            done.set()
-
-    done = threading.Event()
-    consumer = threading.Thread(target=consume)
-    consumer.start()
-    mailbox.put(np.zeros((1, 1, 3), np.uint8))
-    assert done.wait(30)
-    mailbox.close()
-    consumer.join(30)
-    assert not consumer.is_alive() and len(taken) == 1

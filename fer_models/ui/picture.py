@@ -20,7 +20,8 @@ def picture_input(**settings) -> gr.Image:
 
     Gradio's own component opens the file first, and where it can't, the visitor sees no reason.
     """
-    component = gr.Image(type="filepath", image_mode=None, **settings)
+    camera = gr.WebcamOptions(mirror=False)  # gradio would mirror the pixels, not the preview alone
+    component = gr.Image(type="filepath", image_mode=None, webcam_options=camera, **settings)
     component.preprocess = lambda payload: None if payload is None else payload.path
     return component
 
