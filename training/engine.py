@@ -28,7 +28,7 @@ from training.calibrate import fit_calibration
 from training.datasets.face_set import FaceSet
 from training.distillation import Teachers
 from training.distributed import Workers
-from training.evaluate import measure_both, predict_logits
+from training.evaluate import map_side, measure_both, predict_logits
 from training.losses import Objective
 from training.metrics import measure
 from training.optimization import build_optimizer, learning_rate, worst_nearby_weights
@@ -157,6 +157,7 @@ class Run:
         self.expressions = train_faces.expressions
         self.network = self.workers.synchronise_normalisation(self._build_network())
         self.averaged = self._build_network().requires_grad_(False)
+        self._check_input_size()
         self.teachers = None
         if recipe.teacher:
             self.teachers = Teachers(recipe, self.expressions, self.device)
@@ -197,6 +198,18 @@ class Run:
             raise ValueError(
                 f"batch_size {batch} is the whole batch of all processes; make it a multiple of "
                 f"their number, {size}, and no larger than the {len(self.train_faces)} faces."
+            )
+
+    @torch.no_grad()
+    def _check_input_size(self) -> None:
+        """A checkpoint whose head does not fit its map would be found out hours later."""
+        side, size = map_side(self.averaged), self.recipe.preprocessing.size
+        image = torch.zeros(1, 3, size, size, device=self.device)
+        found = self.averaged.eval().trunk(image).shape[-1]
+        if side is not None and found != side:
+            raise ValueError(
+                f"At {size} pixels {self.recipe.network} has a {found}x{found} map, but its head "
+                f"spans {side}x{side}: end with a larger size, or set test_size (112)."
             )
 
     def _build_network(self) -> nn.Module:

@@ -221,6 +221,14 @@ def test_the_test_size_is_the_checkpoints_input_size(tmp_path):
     assert load_card(tmp_path / "toy.safetensors").preprocessing.size == 12
 
 
+def test_a_run_whose_head_would_not_fit_its_last_map_is_refused_before_it_starts(tmp_path):
+    faces = toy.make_faces()
+    recipe = Recipe(network="mfn", sizes=[64])
+    with pytest.raises(ValueError, match="4x4 map.*test_size"):
+        engine.Run(recipe, faces, faces, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_missing_official_start_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoints, "SHIPPED_FOLDER", tmp_path)
     with pytest.raises(ValueError, match="checkpoints --download official-mfn"):
