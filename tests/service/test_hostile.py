@@ -108,9 +108,9 @@ def test_a_public_link_is_refused_with_the_way_out(visitor):
 
 
 def test_an_upload_over_the_limit_is_refused_before_it_is_opened(visitor, server):
-    answer = visitor.upload("large.png", bytes(51_000_000))
+    answer = visitor.upload("large.png", bytes(60_000_000))
     assert answer.status_code == 413
-    assert not any(file.stat().st_size > 50_000_000 for file in server.uploads.rglob("large.png"))
+    assert not any(file.stat().st_size > 53_000_000 for file in server.uploads.rglob("large.png"))
 
 
 def test_a_bomb_of_pixels_is_refused_in_words(visitor):
