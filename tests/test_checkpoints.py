@@ -129,7 +129,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
 
 
 def test_the_papers_networks_are_shipped():
-    assert {"ddamfn", "mfn"} <= set(shipped_checkpoints())
+    assert {"ddamfn", "mfn", "resnet50"} <= set(shipped_checkpoints())
 
 
 @pytest.mark.parametrize("name", shipped_checkpoints())
