@@ -21,6 +21,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from fer_models.calibration import Calibration
@@ -277,7 +278,8 @@ def import_official(file: Path, out_folder: Path, name: str | None = None) -> Ca
         name: the checkpoint's name; by default the published one, else the file's own.
 
     Raises:
-        CheckpointError: if the file is refused, or its tensors are not exactly the published ones.
+        CheckpointError: if the file is refused, its tensors are not exactly the published ones, or
+            the folder takes no file.
     """
     file, out_folder = Path(file), Path(out_folder)
     content = read_published(file)
@@ -292,16 +294,21 @@ def import_official(file: Path, out_folder: Path, name: str | None = None) -> Ca
         )
     blob_id = git_blob_id(file)
     known = {published.git_blob_id: key for key, published in PUBLISHED.items()}.get(blob_id)
-    return save_checkpoint(
-        network.eval(),
-        out_folder,
-        half=False,
-        name=name or known or file.stem,
-        preprocessing=Preprocessing(),
-        training=_provenance(file, blob_id, known, is_expression_network=bool(fields["labels"])),
-        licence=LICENCE,
-        **fields,
-    )
+    try:
+        return save_checkpoint(
+            network.eval(),
+            out_folder,
+            half=False,
+            name=name or known or file.stem,
+            preprocessing=Preprocessing(),
+            training=_provenance(
+                file, blob_id, known, is_expression_network=bool(fields["labels"])
+            ),
+            licence=LICENCE,
+            **fields,
+        )
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{out_folder}: cannot be written ({error}).") from error
 
 
 def _state_of(module: _InertModule, file: Path) -> dict[str, Tensor]:

@@ -4,11 +4,14 @@ import csv
 import logging
 import pickle
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -61,6 +64,10 @@ OTHER_LICENCE = "Weights: whatever the terms of the training data allow."
 
 class NotFinished(RuntimeError):
     """The minutes ran out before the schedule did; the state is saved."""
+
+
+class NotWritten(ValueError):
+    """A file of the run could not be written; what was saved before is whole."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +180,8 @@ class Run:
         # device, because reading them waits for it.
         self.running = torch.zeros(3, dtype=torch.float64, device=self.device)
         self._epoch, self._order = None, None
-        folder.mkdir(parents=True, exist_ok=True)
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
         if self.state_file.is_file():
             if not resume:
                 raise ValueError(f"{folder} holds a run already; add --resume or choose another.")
@@ -324,7 +332,8 @@ class Run:
                 writer.writeheader()
                 writer.writerows(self.history)
 
-        write_atomically(self.folder / "history.csv", write)
+        with self._writing():
+            write_atomically(self.folder / "history.csv", write)
 
     def _save_state(self) -> None:
         state = {
@@ -337,7 +346,26 @@ class Run:
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        write_atomically(self.state_file, lambda path: torch.save(state, path))
+
+        def write(path: Path) -> None:
+            try:
+                torch.save(state, path)
+            except RuntimeError as error:  # torch's own, which names no reason
+                reason = str(error).partition("\n")[0]
+                raise OSError(f"{self.state_file.name} is not whole: {reason}") from error
+
+        with self._writing():
+            write_atomically(self.state_file, write)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            raise NotWritten(
+                f"{self.folder}: cannot be written ({error}). What was saved before is whole; "
+                "once there is room and leave to write, --resume goes on from it."
+            ) from error
 
     def _load_state(self) -> None:
         try:
@@ -365,35 +393,35 @@ class Run:
 
         Raises:
             NotFinished: if the minutes ran out first.
+            NotWritten: if the folder takes no file, as on a full disk.
         """
         before, began = self.minutes, time.monotonic()
         saved = began
-        progress = tqdm(
+        with tqdm(
             total=self.total_steps,
             initial=self.step,
             desc=self.recipe.network,
             disable=not self.workers.is_first,
-        )
-        for phase in self.phases:
-            set_stem_stride(self.network, phase.stem_stride)
-            while self.step < phase.stop:
-                self.train_step(phase)
-                now = time.monotonic()
-                self.minutes = before + (now - began) / 60
-                self._show(progress)
-                is_row = self.step % self.steps_per_epoch == 0 or self.step == phase.stop
-                if is_row:
-                    self._end_row(phase)
-                if is_row or now - saved > SAVE_EVERY_S:
-                    self._save_if_first()
-                    saved = time.monotonic()
-                is_late = minutes is not None and time.monotonic() - began > 60 * minutes
-                if self.workers.agree(is_late) and not self.is_finished:
-                    self._save_if_first()
-                    raise NotFinished(
-                        f"{self.step} of {self.total_steps} steps done; --resume goes on."
-                    )
-        progress.close()
+        ) as progress:
+            for phase in self.phases:
+                set_stem_stride(self.network, phase.stem_stride)
+                while self.step < phase.stop:
+                    self.train_step(phase)
+                    now = time.monotonic()
+                    self.minutes = before + (now - began) / 60
+                    self._show(progress)
+                    is_row = self.step % self.steps_per_epoch == 0 or self.step == phase.stop
+                    if is_row:
+                        self._end_row(phase)
+                    if is_row or now - saved > SAVE_EVERY_S:
+                        self._save_if_first()
+                        saved = time.monotonic()
+                    is_late = minutes is not None and time.monotonic() - began > 60 * minutes
+                    if self.workers.agree(is_late) and not self.is_finished:
+                        self._save_if_first()
+                        raise NotFinished(
+                            f"{self.step} of {self.total_steps} steps done; --resume goes on."
+                        )
 
     def _show(self, progress: tqdm) -> None:
         progress.update()
@@ -418,6 +446,9 @@ class Run:
         Args:
             name: the checkpoint's.
             kind: of the data, for example "ferplus".
+
+        Raises:
+            NotWritten: if the folder takes no file, as on a full disk.
         """
         recipe = self.recipe
         stored = {
@@ -435,20 +466,21 @@ class Run:
         accuracy = results["uncorrected"].accuracy
         title = f"{name}: {100 * accuracy:.2f} % of {len(self.validation_faces)} validation faces"
         confusion = draw_confusion(results["uncorrected"].confusion, self.expressions, title)
-        save_figure(confusion, self.folder / "confusion.png")
-        save_figure(draw_curves(self.history, name), self.folder / "curves.png")
-        return save_checkpoint(
-            self.averaged.cpu(),
-            self.folder,
-            name=name,
-            network=recipe.network,
-            arguments=recipe.network_arguments,
-            labels=self.expressions,
-            preprocessing=recipe.preprocessing,
-            calibration=calibration,
-            training=self._training_record(kind),
-            licence=LICENCES.get(kind, OTHER_LICENCE),
-        )
+        with self._writing():
+            save_figure(confusion, self.folder / "confusion.png")
+            save_figure(draw_curves(self.history, name), self.folder / "curves.png")
+            return save_checkpoint(
+                self.averaged.cpu(),
+                self.folder,
+                name=name,
+                network=recipe.network,
+                arguments=recipe.network_arguments,
+                labels=self.expressions,
+                preprocessing=recipe.preprocessing,
+                calibration=calibration,
+                training=self._training_record(kind),
+                licence=LICENCES.get(kind, OTHER_LICENCE),
+            )
 
     def _training_record(self, kind: str) -> dict:
         sources = [name for name in (self.recipe.init, *self.recipe.teacher) if name]

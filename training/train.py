@@ -10,7 +10,7 @@ from pathlib import Path
 from training.datasets import SPLITS, load_faces
 from training.datasets.face_set import FaceSet
 from training.distributed import join_workers, leave_workers
-from training.engine import NotFinished, Run
+from training.engine import NotFinished, NotWritten, Run
 from training.recipe import Recipe, load_recipe
 
 
@@ -54,7 +54,7 @@ def main() -> None:
             compile_network=arguments.compile,
             workers=workers,
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.exit(2, f"{error}\n")
     try:
         run.train(arguments.minutes)
@@ -62,6 +62,8 @@ def main() -> None:
             run.export(arguments.name or arguments.recipe.stem, kind)
     except NotFinished as stopped:
         logging.info("%s", stopped)
+    except NotWritten as error:
+        parser.exit(2, f"{error}\n")
     finally:
         leave_workers()
 
