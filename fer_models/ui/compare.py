@@ -280,6 +280,11 @@ def example_files() -> list[str]:
     return [str(f) for f in (EXAMPLES_FOLDER / PHOTOGRAPH, *drawn) if f.is_file()]
 
 
+def example_picture(words: Words) -> Picture:
+    """The example photograph, for a tab that has no face yet."""
+    return find_faces(str(EXAMPLES_FOLDER / PHOTOGRAPH), words)[0]
+
+
 @dataclass(frozen=True)
 class CompareTab:
     """What other tabs and the guide need of this one.

@@ -113,6 +113,24 @@ def draw_rows(
     yield line, [str(path) for path in paths]
 
 
+def add_row(file: str, files: list[str] | None) -> list[str]:
+    """The further pictures with one more, unless the figure would be too long."""
+    return [*(files or []), file][: FIGURE1_MAX_ROWS - len(SLOTS)]
+
+
+def receive_face(file: str, expression: str | None, files: list[str] | None, words: Words) -> list:
+    """What the slots, the further pictures and the line show once the Lab has sent a face.
+
+    Args:
+        expression: the one that the face poses, if any; a slot's own face gives way to it.
+    """
+    slots = [file if name == expression else gr.skip() for name in SLOTS]
+    if expression in SLOTS:
+        message = words("figure1.received", expression=words.expression(expression))
+        return [*slots, gr.skip(), html.notice(message)]
+    return [*slots, add_row(file, files), html.notice(words("figure1.received_more"))]
+
+
 @dataclass(frozen=True)
 class Figure1Tab:
     """What other tabs need of this one.

@@ -1,7 +1,7 @@
 """The Heads tab: DDAMFN's attention heads from inside, and what it answers without one of them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import gradio as gr
@@ -37,9 +37,14 @@ from fer_models.ui.compare import (
     PHOTOGRAPH,
     CompareTab,
     Picture,
-    find_faces,
+    example_picture,
 )
-from fer_models.ui.picture import explain_error, make_download_folder
+from fer_models.ui.picture import (
+    download_button,
+    example_button,
+    explain_error,
+    make_download_folder,
+)
 from fer_models.words import Words
 
 NETWORK = "ddamfn"
@@ -303,55 +308,16 @@ def draw_differences(view: HeadsView, channel: int, words: Words) -> str:
     )
 
 
-def answer_of(probabilities: dict[str, float]) -> str:
-    """The expression with the largest probability."""
-    return max(probabilities, key=probabilities.__getitem__)
-
-
-def marked_bars(
-    probabilities: dict[str, float], before: dict[str, float] | None, words: Words
-) -> str:
-    """Every expression's probability in the fixed order, with a thin mark where it was before."""
-    answer = answer_of(probabilities)
-    rows = []
-    for name, probability in probabilities.items():
-        mark, title = "", ""
-        if before is not None:
-            mark = f'<i class="fer-mark" style="left:{100 * before[name]:.1f}%"></i>'
-            change = f"{before[name]:.2f} → {probability:.2f}"
-            title = f' title="{words.expression(name)} {change}"'
-        rows.append(
-            f'<div class="fer-bar{" fer-chosen" if name == answer else ""}"{title}>'
-            f'<span class="fer-name">{words.expression(name)}</span><span class="fer-marked">'
-            f'<span class="fer-track"><span style="width:{100 * probability:.1f}%"></span></span>'
-            f'{mark}</span><span class="fer-number">{probability:.2f}</span></div>'
-        )
-    return f'<div class="fer-bars">{"".join(rows)}</div>'
-
-
-def describe_change(before: dict[str, float], after: dict[str, float], words: Words) -> str:
-    """What became of an answer: kept or replaced, and its probability before and after."""
-    was, now = answer_of(before), answer_of(after)
-    return words(
-        "heads.kept" if was == now else "heads.replaced",
-        was=words.expression(was),
-        now=words.expression(now),
-        before=f"{before[was]:.2f}",
-        after=f"{after[was]:.2f}",
-        instead=f"{after[now]:.2f}",
-    )
-
-
 def draw_without(view: HeadsView, words: Words) -> str:
     """The probabilities with all heads and with each in turn switched off, side by side."""
-    answer = answer_of(view.probabilities)
+    answer = html.answer_of(view.probabilities)
     said = f"<strong>{words.expression(answer)}</strong> {view.probabilities[answer]:.2f}"
     title = words("heads.all_heads")
-    cards = [_answer_card(title, said, marked_bars(view.probabilities, None, words))]
+    cards = [_answer_card(title, said, html.marked_bars(view.probabilities, None, words))]
     for number, after in enumerate(view.without, start=1):
         title = words("heads.without", head=words("page.head", number=number))
-        said = describe_change(view.probabilities, after, words)
-        cards.append(_answer_card(title, said, marked_bars(after, view.probabilities, words)))
+        said = html.describe_change(view.probabilities, after, words)
+        cards.append(_answer_card(title, said, html.marked_bars(after, view.probabilities, words)))
     about = words("heads.without_about" if len(view.without) > 1 else "heads.without_only_about")
     return f'<div class="heads-answers">{"".join(cards)}</div>{_paragraph(about)}'
 
@@ -443,35 +409,6 @@ def write_figure(view: HeadsView, channel: int, look: HeadsLook) -> str:
     file = make_download_folder() / "heads.png"
     save_figure(draw_heads(view, channel, look), file)
     return str(file)
-
-
-def example_picture(words: Words) -> Picture:
-    """The example photograph, for a tab that has no face yet."""
-    return find_faces(str(EXAMPLES_FOLDER / PHOTOGRAPH), words)[0]
-
-
-def example_button(words: Words, elem_id: str) -> gr.Button:
-    """The way out of a tab's empty state."""
-    return gr.Button(
-        words("heads.example"), variant="primary", elem_id=elem_id, elem_classes="fer-example"
-    )
-
-
-def download_button(label: str, write: Callable, inputs: list, elem_id: str) -> None:
-    """A button that writes its file when it is clicked, and then has the browser fetch it.
-
-    Args:
-        write: takes the inputs' values and returns the file's path.
-    """
-    button = gr.Button(label, size="sm", elem_id=elem_id)
-    hidden = gr.DownloadButton(label, elem_id=f"{elem_id}-file", elem_classes="fer-hidden-file")
-    # The new link reaches the page a moment after the event's end.
-    click = (
-        f"() => {{ setTimeout(() => {{ const e = document.getElementById('{elem_id}-file');"
-        "(e.querySelector('a, button') || e).click(); }, 100) }"
-    )
-    private = {"api_visibility": "private", "show_progress": "hidden"}
-    button.click(write, inputs, hidden, **private).success(None, js=click, **private)
 
 
 @dataclass(frozen=True)
@@ -632,7 +569,7 @@ def _build_look(words: Words) -> list:
 
 def describe_view(view: HeadsView, words: Words) -> str:
     """The line at the top: DDAMFN's answer, and what became of it without each head."""
-    answer = answer_of(view.probabilities)
+    answer = html.answer_of(view.probabilities)
     text = words(
         "heads.line",
         network=DISPLAY_NAMES[NETWORK],
@@ -643,7 +580,7 @@ def describe_view(view: HeadsView, words: Words) -> str:
         words(
             "heads.line_without",
             head=words("page.head", number=number),
-            change=describe_change(view.probabilities, after, words),
+            change=html.describe_change(view.probabilities, after, words),
         )
         for number, after in enumerate(view.without, start=1)
     ]

@@ -44,6 +44,45 @@ def probability_bars(result: NetworkResult, words: Words) -> str:
     return f'<div class="fer-bars">{"".join(rows)}</div>'
 
 
+def answer_of(probabilities: dict[str, float]) -> str:
+    """The expression with the largest probability."""
+    return max(probabilities, key=probabilities.__getitem__)
+
+
+def marked_bars(
+    probabilities: dict[str, float], before: dict[str, float] | None, words: Words
+) -> str:
+    """Every expression's probability in the fixed order, with a thin mark where it was before."""
+    answer = answer_of(probabilities)
+    rows = []
+    for name, probability in probabilities.items():
+        mark, title = "", ""
+        if before is not None:
+            mark = f'<i class="fer-mark" style="left:{100 * before[name]:.1f}%"></i>'
+            change = f"{before[name]:.2f} → {probability:.2f}"
+            title = f' title="{words.expression(name)} {change}"'
+        rows.append(
+            f'<div class="fer-bar{" fer-chosen" if name == answer else ""}"{title}>'
+            f'<span class="fer-name">{words.expression(name)}</span><span class="fer-marked">'
+            f'<span class="fer-track"><span style="width:{100 * probability:.1f}%"></span></span>'
+            f'{mark}</span><span class="fer-number">{probability:.2f}</span></div>'
+        )
+    return f'<div class="fer-bars">{"".join(rows)}</div>'
+
+
+def describe_change(before: dict[str, float], after: dict[str, float], words: Words) -> str:
+    """What became of an answer: kept or replaced, and its probability before and after."""
+    was, now = answer_of(before), answer_of(after)
+    return words(
+        "page.kept" if was == now else "page.replaced",
+        was=words.expression(was),
+        now=words.expression(now),
+        before=f"{before[was]:.2f}",
+        after=f"{after[was]:.2f}",
+        instead=f"{after[now]:.2f}",
+    )
+
+
 def network_card(
     name: str,
     result: NetworkResult,

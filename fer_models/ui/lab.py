@@ -11,7 +11,7 @@ from PIL import Image
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import align_face
-from fer_models.figures import FIGURE1_MAX_ROWS, NETWORK_COLORS, overlay_heatmap
+from fer_models.figures import NETWORK_COLORS, overlay_heatmap
 from fer_models.lab import (
     ACTIONS,
     ACTIONS_OF_REGION,
@@ -23,11 +23,10 @@ from fer_models.lab import (
 )
 from fer_models.lab.measure import find_face
 from fer_models.ui import html
-from fer_models.ui.compare import KEEP_STATE_S, CompareTab, Picture, View, describe_view
-from fer_models.ui.figure1 import SLOTS, Figure1Tab
+from fer_models.ui.compare import KEEP_STATE_S, Picture, View, describe_view
 from fer_models.ui.lab_experiments import build_experiments, unavailable_networks
 from fer_models.ui.lab_face import SIDEWAYS, action_label, draw, is_shown, region_title
-from fer_models.ui.picture import make_download_folder
+from fer_models.ui.picture import download_button, make_download_folder
 from fer_models.words import Words
 
 START = FaceParameters().with_expression("happiness", 0.8)
@@ -245,6 +244,10 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
     posed = gr.State(0, time_to_live=KEEP_STATE_S)
     known = gr.Number(0, visible=False)
     private = {"api_visibility": "private", "show_progress": "hidden"}
+
+    def write_file(write, text, chosen):
+        return write(FaceParameters.from_json(text), chosen)
+
     with gr.Row(equal_height=False, elem_classes="lab-bench"):
         with gr.Column(scale=2, min_width=300, elem_classes="lab-controls"):
             expression = gr.Radio(
@@ -268,14 +271,17 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
                     picture = gr.HTML(elem_id="lab-face", min_height=260)
                 with gr.Column(scale=2, min_width=180, elem_classes="lab-tools"):
                     gr.Markdown(words("lab.about"))
-                    to_compare, to_figure1, save_png, save_json = (
-                        gr.Button(
-                            words(f"lab.{name}"),
-                            size="sm",
-                            elem_id=f"lab-{name.removeprefix('save_').replace('_', '-')}",
-                        )
-                        for name in ("to_compare", "to_figure1", "save_png", "save_json")
+                    to_compare, to_figure1 = (
+                        gr.Button(words(f"lab.to_{name}"), size="sm", elem_id=f"lab-to-{name}")
+                        for name in ("compare", "figure1")
                     )
+                    for kind, write in (("png", write_png), ("json", write_json)):
+                        download_button(
+                            words(f"lab.save_{kind}"),
+                            partial(write_file, write),
+                            [face, expression],
+                            f"lab-{kind}",
+                        )
                     load = gr.UploadButton(
                         words("lab.load"), file_types=[".json"], size="sm", elem_id="lab-load"
                     )
@@ -287,10 +293,6 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
                     for name in PAGE_NETWORKS
                 ]
     build_experiments(analyzer, face, controls.symmetric, words)
-    files = {
-        save_png: (write_png, gr.DownloadButton("PNG", elem_id="lab-png-file")),
-        save_json: (write_json, gr.DownloadButton("JSON", elem_id="lab-json-file")),
-    }
 
     everything = [face, posed, known, picture, problem, expression, *controls.all()]
 
@@ -344,9 +346,6 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
     def answer(text, heatmaps):
         return measure(analyzer, FaceParameters.from_json(text), heatmaps, words)
 
-    def write_file(write, text, chosen):
-        return write(FaceParameters.from_json(text), chosen)
-
     shown = [line, *cards]
     # One at a time, because each reads the face that the one before it left.
     change_face = {**private, "concurrency_id": "lab-face", "concurrency_limit": 1}
@@ -376,51 +375,4 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
     tab.select(show_first, face, picture, **private).then(
         answer, [face, heatmaps], shown, **private
     )
-    for button, (write, hidden) in files.items():
-        button.click(partial(write_file, write), [face, expression], hidden, **private).success(
-            None, js=f"() => {{ {_click(hidden.elem_id)} }}", api_visibility="private"
-        )
     return LabTab(face, expression, to_compare, to_figure1)
-
-
-def _click(elem_id: str) -> str:
-    """JavaScript that clicks a hidden download button, once its new link has reached the page."""
-    return (
-        f"setTimeout(() => {{ const e = document.getElementById('{elem_id}');"
-        "(e.querySelector('a, button') || e).click(); }, 100)"
-    )
-
-
-def add_row(file: str, files: list[str] | None) -> list[str]:
-    """Figure 1's further pictures with one more, unless the figure would be too long."""
-    return [*(files or []), file][: FIGURE1_MAX_ROWS - len(SLOTS)]
-
-
-def connect_lab(
-    lab: LabTab, tabs: gr.Tabs, compare: CompareTab, figure1: Figure1Tab, words: Words
-) -> None:
-    """Send the Lab's face to the tabs with the ids "compare" and "figure1"."""
-
-    def send_to_compare(text, expression):
-        return write_png(FaceParameters.from_json(text), expression), gr.Tabs(selected="compare")
-
-    def send_to_figure1(text, expression, files):
-        parameters = FaceParameters.from_json(text)
-        shown = shown_expression(parameters, expression)
-        file = write_png(parameters, expression)
-        slots = [file if name == shown else gr.skip() for name in SLOTS]
-        if shown in SLOTS:
-            message = words("figure1.received", expression=words.expression(shown))
-            more = gr.skip()
-        else:
-            message, more = words("figure1.received_more"), add_row(file, files)
-        return [*slots, more, html.notice(message), gr.Tabs(selected="figure1")]
-
-    sent = [lab.face, lab.expression]
-    lab.to_compare.click(send_to_compare, sent, [compare.input, tabs], api_visibility="private")
-    lab.to_figure1.click(
-        send_to_figure1,
-        [*sent, figure1.files],
-        [*figure1.slots.values(), figure1.files, figure1.line, tabs],
-        api_visibility="private",
-    )

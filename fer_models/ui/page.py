@@ -6,12 +6,13 @@ import gradio as gr
 
 from fer_models.analysis import Analyzer
 from fer_models.choice import Choices
+from fer_models.lab import FaceParameters
 from fer_models.ui.batch import build_batch_tab
-from fer_models.ui.compare import build_compare_tab
-from fer_models.ui.figure1 import build_figure1_tab
+from fer_models.ui.compare import CompareTab, build_compare_tab
+from fer_models.ui.figure1 import Figure1Tab, build_figure1_tab, receive_face
 from fer_models.ui.guide import build_guide, connect_guide
 from fer_models.ui.heads import build_heads_tab
-from fer_models.ui.lab import build_lab_tab, connect_lab
+from fer_models.ui.lab import LabTab, build_lab_tab, shown_expression, write_png
 from fer_models.ui.live import build_live_tab
 from fer_models.ui.models import build_models_tab
 from fer_models.ui.picture import refuse_links
@@ -86,3 +87,27 @@ def build_tabs(choices: Choices, words: Words) -> None:
     connect_guide(guide, words, tabs, compare)
     connect_lab(lab, tabs, compare, figure1, words)
     gr.Markdown(words("page.responsible_use"))
+
+
+def connect_lab(
+    lab: LabTab, tabs: gr.Tabs, compare: CompareTab, figure1: Figure1Tab, words: Words
+) -> None:
+    """Let the Lab's buttons send its face to the tabs with the ids "compare" and "figure1"."""
+
+    def send_to_compare(text, expression):
+        return write_png(FaceParameters.from_json(text), expression), gr.Tabs(selected="compare")
+
+    def send_to_figure1(text, expression, files):
+        parameters = FaceParameters.from_json(text)
+        file = write_png(parameters, expression)
+        shown = shown_expression(parameters, expression)
+        return [*receive_face(file, shown, files, words), gr.Tabs(selected="figure1")]
+
+    sent = [lab.face, lab.expression]
+    lab.to_compare.click(send_to_compare, sent, [compare.input, tabs], api_visibility="private")
+    lab.to_figure1.click(
+        send_to_figure1,
+        [*sent, figure1.files],
+        [*figure1.slots.values(), figure1.files, figure1.line, tabs],
+        api_visibility="private",
+    )

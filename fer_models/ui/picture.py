@@ -1,6 +1,7 @@
 """The picture input: an image component that leaves reading the file to `load_image`."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
@@ -53,6 +54,30 @@ def read_picture(file: str) -> np.ndarray:
 def explain_error(error: ValueError, words: Words) -> str:
     """An error's message in the page's language, where it has one there."""
     return words(error.key, **error.values) if isinstance(error, ImageError) else str(error)
+
+
+def example_button(words: Words, elem_id: str) -> gr.Button:
+    """The way out of a tab's empty state."""
+    return gr.Button(
+        words("page.example"), variant="primary", elem_id=elem_id, elem_classes="fer-example"
+    )
+
+
+def download_button(label: str, write: Callable, inputs: list, elem_id: str) -> None:
+    """A button that writes its file when it is clicked, and then has the browser fetch it.
+
+    Args:
+        write: takes the inputs' values and returns the file's path.
+    """
+    button = gr.Button(label, size="sm", elem_id=elem_id)
+    hidden = gr.DownloadButton(label, elem_id=f"{elem_id}-file", elem_classes="fer-hidden-file")
+    # The new link reaches the page a moment after the event's end.
+    click = (
+        f"() => {{ setTimeout(() => {{ const e = document.getElementById('{elem_id}-file');"
+        "(e.querySelector('a, button') || e).click(); }, 100) }"
+    )
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    button.click(write, inputs, hidden, **private).success(None, js=click, **private)
 
 
 def make_download_folder() -> Path:

@@ -18,15 +18,15 @@ from fer_models.figures import NETWORK_COLORS, overlay_heatmap
 from fer_models.manipulation import COVERS, Changes, apply_changes
 from fer_models.report import network_report
 from fer_models.ui import html
-from fer_models.ui.compare import EXAMPLES_FOLDER, KEEP_STATE_S, PHOTOGRAPH, CompareTab, Picture
-from fer_models.ui.heads import (
-    describe_change,
-    download_button,
-    example_button,
+from fer_models.ui.compare import (
+    EXAMPLES_FOLDER,
+    KEEP_STATE_S,
+    PHOTOGRAPH,
+    CompareTab,
+    Picture,
     example_picture,
-    marked_bars,
 )
-from fer_models.ui.picture import make_download_folder
+from fer_models.ui.picture import download_button, example_button, make_download_folder
 from fer_models.words import Words
 
 ENLARGED = 3  # the page shows the crop this many times larger
@@ -163,7 +163,7 @@ def describe_play(face: PlayFace, played: Played, words: Words) -> str:
         words(
             "play.network",
             network=DISPLAY_NAMES[name],
-            change=describe_change(was.probabilities, played.after[name].probabilities, words),
+            change=html.describe_change(was.probabilities, played.after[name].probabilities, words),
         )
         for name, was in face.before.items()
         if name in played.after
@@ -205,7 +205,7 @@ def _card(name: str, before: NetworkResult, played: Played, strength: float, wor
         f'{after.probability:.2f} {unsure}</p><p class="fer-caption play-before">{was}</p>'
         f"{html.image_tag(heat, alt)}{html.color_bar(after.gradcam.max)}"
         f'<p class="fer-caption">{about}</p>'
-        f"{marked_bars(after.probabilities, before.probabilities, words)}</section>"
+        f"{html.marked_bars(after.probabilities, before.probabilities, words)}</section>"
     )
 
 

@@ -13,22 +13,20 @@ from fer_models.explain.attention import ChannelAttention
 from fer_models.ui.compare import find_faces
 from fer_models.ui.heads import (
     HeadsLook,
-    answer_of,
     attention_of_channel,
     clearest_channel,
-    describe_change,
     draw_channel,
     draw_differences,
     draw_mean,
     draw_without,
     heads_report,
     look_into_heads,
-    marked_bars,
     most_different_channel,
     show_heads,
     write_figure,
     write_json,
 )
+from fer_models.ui.html import answer_of, describe_change, marked_bars
 from fer_models.words import load_words
 from tests.conftest import EXAMPLE
 
