@@ -4,6 +4,18 @@ from fer_models.analysis import DISPLAY_NAMES, NetworkResult
 from fer_models.words import Words, load_words
 
 
+def judge_agreement(networks: dict[str, NetworkResult]) -> str:
+    """How a page marks the sentence: "agree" or "disagree", or "info" where none is sure.
+
+    Without any network it is a "problem".
+    """
+    if not networks:
+        return "problem"
+    if all(result.unsure for result in networks.values()):
+        return "info"
+    return "agree" if len({result.expression for result in networks.values()}) == 1 else "disagree"
+
+
 def describe_agreement(networks: dict[str, NetworkResult], words: Words | None = None) -> str:
     """Whether the networks agree, on what, and how sure each is; English unless told."""
     words = words or load_words()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fer_models.agreement import describe_agreement
+from fer_models.agreement import describe_agreement, judge_agreement
 from fer_models.analysis import GradCam, NetworkResult
 from fer_models.words import load_words
 
@@ -38,3 +38,12 @@ def test_nobody_sure_and_nobody_there_are_said():
 def test_the_sentence_follows_the_language():
     same = {"ddamfn": answer("happiness", 0.97), "mfn": answer("happiness", 0.95)}
     assert describe_agreement(same, load_words("zh")) == "两个网络都认为是高兴（0.97、0.95）。"
+
+
+def test_the_mark_is_of_agreement_only_where_somebody_is_sure():
+    sure, other = answer("fear", 0.9), answer("anger", 0.9)
+    unsure = answer("fear", 0.4)
+    assert judge_agreement({"ddamfn": sure, "mfn": unsure}) == "agree"
+    assert judge_agreement({"ddamfn": unsure, "mfn": other}) == "disagree"
+    assert judge_agreement({"ddamfn": unsure, "mfn": answer("anger", 0.3)}) == "info"
+    assert judge_agreement({}) == "problem"

@@ -1,20 +1,19 @@
 """The Compare tab: one face, three networks, columns that can be compared at a glance."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 
-from fer_models.agreement import describe_agreement
+from fer_models.agreement import describe_agreement, judge_agreement
 from fer_models.analysis import (
     DISPLAY_NAMES,
     PAGE_NETWORKS,
     Analyzer,
     FaceResult,
-    NetworkResult,
 )
 from fer_models.choice import Choices
 from fer_models.explain.cam import METHODS
@@ -163,16 +162,7 @@ def describe_view(view: View, words: Words) -> str:
         text += " " + words("compare.framed")
     for name in view.unavailable:
         text += " " + words("compare.unavailable", network=DISPLAY_NAMES[name])
-    return html.notice(text, _kind_of_notice(results.values()) if done else "info")
-
-
-def _kind_of_notice(results: Iterable[NetworkResult]) -> str:
-    results = list(results)
-    if not results:
-        return "problem"
-    if all(result.unsure for result in results):
-        return "info"
-    return "agree" if len({result.expression for result in results}) == 1 else "disagree"
+    return html.notice(text, judge_agreement(results) if done else "info")
 
 
 def draw_cards(view: View, look: Look, words: Words) -> list[str]:

@@ -20,7 +20,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from fer_models.agreement import describe_agreement
+from fer_models.agreement import describe_agreement, judge_agreement
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
 from fer_models.checkpoints import CheckpointError
 from fer_models.expressions import EXPRESSIONS
@@ -188,22 +188,17 @@ def smooth_answer(answer: NetworkResult, track: Track) -> NetworkResult:
 
 
 def describe_frame(
-    face: Face | None, answers: Mapping[str, NetworkResult], others: int, words: Words
+    face: Face | None, answers: dict[str, NetworkResult], others: int, words: Words
 ) -> tuple[str, str]:
     """The line on top, and its kind, see `html.notice`."""
     if face is None:
         return words("live.no_face"), "problem"
-    text = describe_agreement(dict(answers), words)
+    text = describe_agreement(answers, words)
     if others:
         text += " " + words("live.one_other" if others == 1 else "live.others", count=others)
     if face.is_turned:
         text += " " + words("compare.turned")
-    if not answers:
-        return text, "problem"
-    if all(answer.unsure for answer in answers.values()):
-        return text, "info"
-    said = {answer.expression for answer in answers.values()}
-    return text, "agree" if len(said) == 1 else "disagree"
+    return text, judge_agreement(answers)
 
 
 def face_box(face: Face | None, frame: np.ndarray) -> list[float] | None:
