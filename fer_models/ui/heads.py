@@ -25,7 +25,6 @@ from fer_models.figures import (
     NETWORK_COLORS,
     draw_profiles,
     draw_winners,
-    heat_colors,
     overlay_heatmap,
     save_figure,
 )
@@ -204,12 +203,12 @@ def _draw_row(face: np.ndarray, attention: Attention, look: HeadsLook, words: Wo
         bars += _profile(attention.columns[number], "column", words)
         picture, low, high = _draw_map(face, head_map, look)
         alt = words("heads.map_alt", name=name)
-        body = _frame(html.image_tag(picture, alt), bars) + _scale(low, high)
+        body = _frame(html.image_tag(picture, alt), bars) + html.color_bar(high, low, ".2f")
         about = words("heads.head_about", head=name)
         cells.append(_figure(name, body, about, HEAD_COLORS[number]))
     picture, low, high = _draw_map(face, attention.fused, look)
     alt = words("heads.map_alt", name=words("compare.fused"))
-    body = _frame(html.image_tag(picture, alt)) + _scale(low, high)
+    body = _frame(html.image_tag(picture, alt)) + html.color_bar(high, low, ".2f")
     cells.append(_figure(words("compare.fused"), body, words("heads.fused_about")))
     winners = html.image_tag(
         draw_winners(attention, face, look.strength), words("compare.winners_alt")
@@ -259,15 +258,6 @@ def _figure(name: str, body: str, about: str, color: str = "transparent") -> str
     )
 
 
-def _scale(low: float, high: float) -> str:
-    """The heat's colours between the values that they stand for."""
-    stops = ", ".join(f"rgb({r},{g},{b})" for r, g, b in heat_colors(np.linspace(0, 1, 9)[None])[0])
-    return (
-        f'<div class="fer-scale"><span>{low:.2f}</span><span class="fer-gradient" '
-        f'style="background:linear-gradient(90deg,{stops})"></span><span>{high:.2f}</span></div>'
-    )
-
-
 def _winner_shares(attention: Attention) -> str:
     """In how many of 100 channels the cell's winner wins, a number on each cell."""
     numbers = "".join(f"<b>{100 * share:.0f}</b>" for share in attention.winner_share.ravel())
@@ -313,20 +303,18 @@ def draw_without(view: HeadsView, words: Words) -> str:
     answer = html.answer_of(view.probabilities)
     said = f"<strong>{words.expression(answer)}</strong> {view.probabilities[answer]:.2f}"
     title = words("heads.all_heads")
-    cards = [_answer_card(title, said, html.marked_bars(view.probabilities, None, words))]
+    cards = [_answer_card(title, said, html.probability_bars(view.probabilities, words))]
     for number, after in enumerate(view.without, start=1):
         title = words("heads.without", head=words("page.head", number=number))
         said = html.describe_change(view.probabilities, after, words)
-        cards.append(_answer_card(title, said, html.marked_bars(after, view.probabilities, words)))
+        bars = html.probability_bars(after, words, view.probabilities)
+        cards.append(_answer_card(title, said, bars))
     about = words("heads.without_about" if len(view.without) > 1 else "heads.without_only_about")
     return f'<div class="heads-answers">{"".join(cards)}</div>{_paragraph(about)}'
 
 
 def _answer_card(title: str, said: str, bars: str) -> str:
-    return (
-        f'<section class="fer-card" style="--network:{NETWORK_COLORS[NETWORK]}">'
-        f'<h3>{title}</h3><p class="heads-said">{said}</p>{bars}</section>'
-    )
+    return html.card(NETWORK, f'<h3>{title}</h3><p class="heads-said">{said}</p>{bars}')
 
 
 def heads_report(view: HeadsView, channel: int) -> dict:

@@ -31,17 +31,22 @@ def notice(text: str, kind: str = "info") -> str:
     return f'<div class="fer-notice fer-{kind}" {live}>{html.escape(text)}</div>'
 
 
-def probability_bars(result: NetworkResult, words: Words) -> str:
-    """Every expression's probability, in the fixed order, so that columns compare at a glance."""
-    rows = []
-    for name, probability in result.probabilities.items():
-        chosen = " fer-chosen" if name == result.expression else ""
-        rows.append(
-            f'<div class="fer-bar{chosen}"><span class="fer-name">{words.expression(name)}</span>'
-            f'<span class="fer-track"><span style="width:{100 * probability:.1f}%"></span></span>'
-            f'<span class="fer-number">{probability:.2f}</span></div>'
-        )
-    return f'<div class="fer-bars">{"".join(rows)}</div>'
+def card(network: str, content: str, kind: str = "", more: str = "") -> str:
+    """A section in a network's colour.
+
+    Args:
+        content: HTML.
+        kind: a further class.
+        more: further attributes.
+    """
+    color = NETWORK_COLORS.get(network, "#555")
+    kinds = f"fer-card {kind}".rstrip()
+    return f'<section class="{kinds}"{more} style="--network:{color}">{content}</section>'
+
+
+def heading(network: str) -> str:
+    """A network's name as a card's title."""
+    return f"<h2>{html.escape(DISPLAY_NAMES.get(network, network))}</h2>"
 
 
 def answer_of(probabilities: dict[str, float]) -> str:
@@ -49,25 +54,50 @@ def answer_of(probabilities: dict[str, float]) -> str:
     return max(probabilities, key=probabilities.__getitem__)
 
 
-def marked_bars(
-    probabilities: dict[str, float], before: dict[str, float] | None, words: Words
+def answer_line(result: NetworkResult, words: Words) -> str:
+    """A network's answer with its probability, and whether it is unsure."""
+    unsure = f'<span class="fer-unsure">{words("page.unsure")}</span>' if result.unsure else ""
+    answer = f"<strong>{words.expression(result.expression)}</strong> {result.probability:.2f}"
+    return f'<p class="fer-answer">{answer} {unsure}</p>'
+
+
+def probability_bars(
+    probabilities: dict[str, float], words: Words, before: dict[str, float] | None = None
 ) -> str:
-    """Every expression's probability in the fixed order, with a thin mark where it was before."""
+    """Every expression's probability, in the fixed order, so that columns compare at a glance.
+
+    Args:
+        before: where a thin mark stands on each bar.
+    """
     answer = answer_of(probabilities)
-    rows = []
+    rows = ""
     for name, probability in probabilities.items():
-        mark, title = "", ""
+        label, drawn, title = words.expression(name), track(probability), ""
         if before is not None:
             mark = f'<i class="fer-mark" style="left:{100 * before[name]:.1f}%"></i>'
-            change = f"{before[name]:.2f} → {probability:.2f}"
-            title = f' title="{words.expression(name)} {change}"'
-        rows.append(
-            f'<div class="fer-bar{" fer-chosen" if name == answer else ""}"{title}>'
-            f'<span class="fer-name">{words.expression(name)}</span><span class="fer-marked">'
-            f'<span class="fer-track"><span style="width:{100 * probability:.1f}%"></span></span>'
-            f'{mark}</span><span class="fer-number">{probability:.2f}</span></div>'
-        )
-    return f'<div class="fer-bars">{"".join(rows)}</div>'
+            drawn = f'<span class="fer-marked">{drawn}{mark}</span>'
+            title = f' title="{label} {before[name]:.2f} → {probability:.2f}"'
+        rows += bar(label, drawn, f"{probability:.2f}", title, chosen=name == answer)
+    return f'<div class="fer-bars">{rows}</div>'
+
+
+def bar(label: str, drawn: str, number: str, more: str = "", *, chosen: bool = False) -> str:
+    """A row of `fer-bars`: a name, what is drawn for it, and a number.
+
+    Args:
+        more: further attributes.
+    """
+    kinds = "fer-bar fer-chosen" if chosen else "fer-bar"
+    return (
+        f'<div class="{kinds}"{more}><span class="fer-name">{label}</span>{drawn}'
+        f'<span class="fer-number">{number}</span></div>'
+    )
+
+
+def track(share: float) -> str:
+    """A bar that is filled by a share 0..1 of its length."""
+    filled = f'<span style="width:{100 * share:.1f}%"></span>'
+    return f'<span class="fer-track">{filled}</span>'
 
 
 def describe_change(before: dict[str, float], after: dict[str, float], words: Words) -> str:
@@ -101,7 +131,6 @@ def network_card(
         top: the value that the brightest colour stands for.
     """
     title = DISPLAY_NAMES.get(name, name)
-    unsure = f'<span class="fer-unsure">{words("page.unsure")}</span>' if result.unsure else ""
     gradcam = result.gradcam
     target = words.expression(gradcam.target)
     if gradcam.minus:
@@ -110,14 +139,11 @@ def network_card(
     alt = words("compare.heatmap_alt", network=title, method=method, target=target)
     key = "compare.heatmap_about" if gradcam.max > 0 else "compare.heatmap_dark"
     about = words(key, network=title, target=target, method=method)
-    return (
-        f'<section class="fer-card" style="--network:{NETWORK_COLORS.get(name, "#555")}">'
-        f"<h2>{html.escape(title)}</h2>"
-        f'<p class="fer-answer"><strong>{words.expression(result.expression)}</strong> '
-        f"{result.probability:.2f} {unsure}</p>"
+    return card(
+        name,
+        f"{heading(name)}{answer_line(result, words)}"
         f"{face_with_heat(crop, heat, view, alt, words)}{color_bar(top)}"
-        f'<p class="fer-caption">{about}</p>'
-        f"{probability_bars(result, words)}</section>"
+        f'<p class="fer-caption">{about}</p>{probability_bars(result.probabilities, words)}',
     )
 
 
@@ -136,24 +162,21 @@ def face_with_heat(crop: np.ndarray, heat: np.ndarray, view: str, alt: str, word
     )
 
 
-def color_bar(top: float) -> str:
-    """The heat's colours from 0 to the value of the brightest one."""
+def color_bar(high: float, low: float = 0, form: str = ".2g") -> str:
+    """The heat's colours between the values, written in `form`, of the darkest and brightest."""
     stops = heat_colors(np.linspace(0, 1, 9)[None])[0]
     gradient = ", ".join(f"rgb({r},{g},{b})" for r, g, b in stops)
     return (
-        '<div class="fer-scale"><span>0</span>'
+        f'<div class="fer-scale"><span>{low:{form}}</span>'
         f'<span class="fer-gradient" style="background:linear-gradient(90deg,{gradient})"></span>'
-        f"<span>{max(top, 0):.2g}</span></div>"
+        f"<span>{max(high, low):{form}}</span></div>"
     )
 
 
 def empty_card(name: str, text: str = "") -> str:
     """A column that waits, or says why it stays empty."""
-    title = DISPLAY_NAMES.get(name, name)
-    return (
-        f'<section class="fer-card fer-empty" style="--network:{NETWORK_COLORS.get(name, "#555")}">'
-        f'<h2>{html.escape(title)}</h2><p class="fer-caption">{html.escape(text)}</p></section>'
-    )
+    caption = f'<p class="fer-caption">{html.escape(text)}</p>'
+    return card(name, heading(name) + caption, "fer-empty")
 
 
 def heat_legend(words: Words) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import align_face
-from fer_models.figures import NETWORK_COLORS, overlay_heatmap
+from fer_models.figures import overlay_heatmap
 from fer_models.lab import (
     ACTIONS,
     ACTIONS_OF_REGION,
@@ -106,19 +106,17 @@ def show_face(parameters: FaceParameters, words: Words) -> str:
 
 def lab_card(name: str, result: NetworkResult, overlay: np.ndarray | None, words: Words) -> str:
     """A network's column: its answer, all probabilities and, if wanted, the face under the heat."""
-    unsure = f'<span class="fer-unsure">{words("page.unsure")}</span>' if result.unsure else ""
     target = words.expression(result.gradcam.target)
     picture = ""
     if overlay is not None:
         alt = words("lab.heatmap_alt", network=DISPLAY_NAMES[name], target=target)
         picture = html.image_tag(overlay, alt)
         picture += f'<p class="fer-caption">{words("lab.heatmap_about", target=target)}</p>'
-    return (
-        f'<section class="fer-card lab-card" style="--network:{NETWORK_COLORS[name]}">'
-        f"<h2>{DISPLAY_NAMES[name]}</h2>"
-        f'<p class="fer-answer"><strong>{words.expression(result.expression)}</strong> '
-        f"{result.probability:.2f} {unsure}</p>"
-        f"{html.probability_bars(result, words)}{picture}</section>"
+    return html.card(
+        name,
+        f"{html.heading(name)}{html.answer_line(result, words)}"
+        f"{html.probability_bars(result.probabilities, words)}{picture}",
+        "lab-card",
     )
 
 

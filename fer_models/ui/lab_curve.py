@@ -81,12 +81,11 @@ def draw_curves(
             cards.append(html.empty_card(network, unavailable.get(network, "")))
             continue
         alt = words("lab_curve.alt", network=DISPLAY_NAMES[network], label=label)
-        cards.append(
-            f'<section class="fer-card" style="--network:{NETWORK_COLORS[network]}">'
-            f"<h2>{DISPLAY_NAMES[network]}</h2>"
+        panel = (
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">'
-            f"{_panel(sweeps[network], values, faces, words)}</svg></section>"
+            f"{_panel(sweeps[network], values, faces, words)}</svg>"
         )
+        cards.append(html.card(network, html.heading(network) + panel))
     return (
         f'<p class="fer-keys">{legend}</p><div class="lab-curves">{"".join(cards)}</div>'
         f'<p class="fer-caption">{escape(words("lab_curve.axes", label=label))}</p>'

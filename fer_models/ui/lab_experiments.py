@@ -9,7 +9,6 @@ import numpy as np
 
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer
 from fer_models.expressions import EXPRESSIONS
-from fer_models.figures import NETWORK_COLORS
 from fer_models.lab import ACTIONS, RANGES, FaceParameters, region_of_action
 from fer_models.lab.experiments import Sweep, remove_actions
 from fer_models.lab.measure import (
@@ -224,7 +223,7 @@ def describe_claims(claims: dict[str, Claim], expression: str, words: Words) -> 
 def claim_card(name: str, claim: Claim, words: Words) -> str:
     """A network's ranked actions, and its heatmap's share on each region."""
     ablation = claim.ablation
-    full = ablation.full[ablation.target]
+    full, target = ablation.full[ablation.target], words.expression(EXPRESSIONS[ablation.target])
     rows = "".join(
         _change_bar(group_label(group, words), float(change), words)
         for group, change in zip(ablation.actions, ablation.change, strict=True)
@@ -237,16 +236,15 @@ def claim_card(name: str, claim: Claim, words: Words) -> str:
         f'<span class="fer-number">{share:.0%}</span></div>'
         for region, share in claim.shares.items()
     )
-    return (
-        f'<section class="fer-card lab-card" style="--network:{NETWORK_COLORS[name]}">'
-        f"<h2>{DISPLAY_NAMES[name]}</h2>"
-        f'<p class="fer-answer">{words.expression(EXPRESSIONS[ablation.target])} '
-        f"<strong>{full:.2f}</strong></p>"
+    return html.card(
+        name,
+        f'{html.heading(name)}<p class="fer-answer">{target} <strong>{full:.2f}</strong></p>'
         f"<h3>{words('lab_removal.without')}</h3>"
         f'<div class="fer-bars">{rows}</div>'
         f"<h3>{words('lab_removal.shares')}</h3>"
         f'<div class="fer-bars">{shares}</div>'
-        f'<p class="fer-caption">{escape(claim_sentence(claim, words))}</p></section>'
+        f'<p class="fer-caption">{escape(claim_sentence(claim, words))}</p>',
+        "lab-card",
     )
 
 

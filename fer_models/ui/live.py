@@ -233,27 +233,22 @@ def draw_cards(
 def draw_card(name: str, answer: NetworkResult, crop: np.ndarray, heat: bool, words: Words) -> str:
     """A network's column: its smoothed answer, the face of this frame, its probabilities."""
     target = words.expression(answer.gradcam.target)
-    unsure = f'<span class="fer-unsure">{words("page.unsure")}</span>' if answer.unsure else ""
     if heat:
         picture = overlay_heatmap(crop, answer.gradcam.values)
         alt = words("live.heatmap_alt", network=DISPLAY_NAMES[name], target=target)
         caption = words("live.heatmap_about", target=target)
     else:
         picture, alt, caption = crop, words("compare.face_alt"), words("live.face_about")
-    said = f"<strong>{words.expression(answer.expression)}</strong> {answer.probability:.2f} "
-    bars = html.probability_bars(answer, words)
-    return _card(name, said + unsure, html.image_tag(picture, alt), caption, bars)
+    said, bars = html.answer_line(answer, words), html.probability_bars(answer.probabilities, words)
+    return _card(name, said, html.image_tag(picture, alt), caption, bars)
 
 
 def draw_empty_card(name: str, words: Words, text: str = "") -> str:
     """A column of the same size without an answer, and why it has none."""
-    rows = "".join(
-        f'<div class="fer-bar"><span class="fer-name">{words.expression(label)}</span>'
-        '<span class="fer-track"></span><span class="fer-number"></span></div>'
-        for label in EXPRESSIONS
-    )
+    track = '<span class="fer-track"></span>'
+    rows = "".join(html.bar(words.expression(label), track, "") for label in EXPRESSIONS)
     blank, bars = '<div class="live-blank"></div>', f'<div class="fer-bars">{rows}</div>'
-    return _card(name, "&nbsp;", blank, escape(text), bars)
+    return _card(name, '<p class="fer-answer">&nbsp;</p>', blank, escape(text), bars)
 
 
 def draw_empty_cards(words: Words, missing: Mapping[str, str] = {}) -> str:
@@ -263,11 +258,11 @@ def draw_empty_cards(words: Words, missing: Mapping[str, str] = {}) -> str:
 
 def _card(name: str, said: str, picture: str, caption: str, bars: str) -> str:
     hidden = "" if name in SETTINGS["networks"] else " hidden"  # until the browser decides
-    return (
-        f'<section class="fer-card" data-network="{name}"{hidden} '
-        f'style="--network:{NETWORK_COLORS[name]}"><h2>{DISPLAY_NAMES[name]}</h2>'
-        f'<p class="fer-answer">{said}</p><div class="live-body"><div class="live-picture">'
-        f'{picture}<p class="fer-caption">{caption}</p></div>{bars}</div></section>'
+    return html.card(
+        name,
+        f'{html.heading(name)}{said}<div class="live-body"><div class="live-picture">'
+        f'{picture}<p class="fer-caption">{caption}</p></div>{bars}</div>',
+        more=f' data-network="{name}"{hidden}',
     )
 
 
@@ -280,12 +275,11 @@ def draw_strip(name: str, track: Track | None, words: Words, note: str = "") -> 
     for index, label in enumerate(labels):
         path = "" if track is None else trace(track.times_s, track.probabilities[:, index])
         number = f"{newest[label]:.2f}" if newest else ""
-        rows += (
-            f'<div class="fer-bar{" fer-chosen" if label == chosen else ""}">'
-            f'<span class="fer-name">{words.expression(label)}</span>'
+        drawn = (
             '<svg viewBox="0 0 100 20" preserveAspectRatio="none" aria-hidden="true">'
-            f'<path d="{path}"/></svg><span class="fer-number">{number}</span></div>'
+            f'<path d="{path}"/></svg>'
         )
+        rows += html.bar(words.expression(label), drawn, number, chosen=label == chosen)
     seconds = f"{HISTORY_S:.0f}"
     title = words("live.strip_title", network=DISPLAY_NAMES[name], seconds=seconds)
     return (

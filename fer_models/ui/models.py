@@ -202,7 +202,7 @@ def draw_card(
     network: str, card: Card | None, uploaded: bool, split: str, kind: str, words: Words
 ) -> str:
     """One network's card as HTML; all of its text is escaped, for it may be a visitor's."""
-    title = f"<h2>{DISPLAY_NAMES[network]}</h2>"
+    title = html.heading(network)
     if card is None:
         parts = [title, f'<p class="fer-caption">{words("models.no_weights")}</p>']
     else:
@@ -218,8 +218,7 @@ def draw_card(
             _draw_file(card, words),
         ]
     sections = "".join(f"<div>{part}</div>" for part in parts)
-    color = NETWORK_COLORS[network]
-    return f'<section class="fer-card models-card" style="--network:{color}">{sections}</section>'
+    return html.card(network, sections, "models-card")
 
 
 def training_minutes(training: dict) -> float | None:
@@ -320,12 +319,8 @@ def _draw_recall(card: Card, measured: Measured | None, kind: str, words: Words)
     for name in card.labels:
         recall = measured.recall.get(name)
         number = MISSING if recall is None else f"{recall:.2f}"
-        width = 100 * min(max(recall or 0, 0), 1)
-        rows += (
-            f'<div class="fer-bar"><span class="fer-name">{words.expression(name)}</span>'
-            f'<span class="fer-track"><span style="width:{width:.1f}%"></span></span>'
-            f'<span class="fer-number">{number}</span></div>'
-        )
+        track = html.track(min(max(recall or 0, 0), 1))
+        rows += html.bar(words.expression(name), track, number)
     title = words("models.recall", kind=words(f"models.{kind}"))
     return f'<h3>{title}</h3><div class="fer-bars">{rows}</div>'
 

@@ -14,7 +14,7 @@ from fer_models.agreement import describe_agreement
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, NetworkResult
 from fer_models.choice import Choices
 from fer_models.faces import CROP_SIZE_PX, align_face
-from fer_models.figures import NETWORK_COLORS, overlay_heatmap
+from fer_models.figures import overlay_heatmap
 from fer_models.manipulation import COVERS, Changes, apply_changes
 from fer_models.report import network_report
 from fer_models.ui import html
@@ -192,20 +192,19 @@ def _card(name: str, before: NetworkResult, played: Played, strength: float, wor
     heat = overlay_heatmap(played.large, after.gradcam.values, strength=strength)
     key = "compare.heatmap_about" if after.gradcam.max > 0 else "compare.heatmap_dark"
     about = words(key, network=network, target=target, method=method)
-    unsure = f'<span class="fer-unsure">{words("page.unsure")}</span>' if after.unsure else ""
     was = words(
         "play.before",
         expression=words.expression(before.expression),
         probability=f"{before.probability:.2f}",
     )
-    return (
-        f'<section class="fer-card play-card" style="--network:{NETWORK_COLORS[name]}">'
-        f"<h2>{network}</h2>"
-        f'<p class="fer-answer"><strong>{words.expression(after.expression)}</strong> '
-        f'{after.probability:.2f} {unsure}</p><p class="fer-caption play-before">{was}</p>'
+    return html.card(
+        name,
+        f"{html.heading(name)}{html.answer_line(after, words)}"
+        f'<p class="fer-caption play-before">{was}</p>'
         f"{html.image_tag(heat, alt)}{html.color_bar(after.gradcam.max)}"
         f'<p class="fer-caption">{about}</p>'
-        f"{html.marked_bars(after.probabilities, before.probabilities, words)}</section>"
+        f"{html.probability_bars(after.probabilities, words, before.probabilities)}",
+        "play-card",
     )
 
 

@@ -505,11 +505,10 @@ def draw_subject(picture: Picture, network: str, checks: Checks | None, words: W
     crop = align_face(picture.image, picture.faces[picture.chosen].landmarks, CARD_SIDE_PX)
     answer, image = "&nbsp;", html.image_tag(crop, words("compare.face_alt"))
     bar, about = "", words("trust.no_map_yet")
-    title = DISPLAY_NAMES[network]
     if checks is not None:
         heatmap = checks.answer.gradcam
         names = {
-            "network": title,
+            "network": DISPLAY_NAMES[network],
             "target": words.expression(heatmap.target),
             "method": words(f"methods.{heatmap.method}"),
         }
@@ -522,10 +521,10 @@ def draw_subject(picture: Picture, network: str, checks: Checks | None, words: W
             f"<strong>{words.expression(checks.answer.expression)}</strong> "
             f"{checks.answer.probability:.2f}"
         )
-    return (
-        f'<section class="fer-card" style="--network:{NETWORK_COLORS[network]}">'
-        f'<h2>{title}</h2><p class="fer-answer">{answer}</p>{image}{bar}'
-        f'<p class="fer-caption">{about}</p></section>'
+    return html.card(
+        network,
+        f'{html.heading(network)}<p class="fer-answer">{answer}</p>{image}{bar}'
+        f'<p class="fer-caption">{about}</p>',
     )
 
 

@@ -26,7 +26,7 @@ from fer_models.ui.heads import (
     write_figure,
     write_json,
 )
-from fer_models.ui.html import answer_of, describe_change, marked_bars
+from fer_models.ui.html import answer_of, describe_change, probability_bars
 from fer_models.words import load_words
 from tests.conftest import EXAMPLE
 
@@ -111,7 +111,7 @@ def test_a_change_is_said_in_words():
 
 
 def test_a_bar_has_its_mark_where_it_was_before():
-    bars = marked_bars({"fear": 0.25, "anger": 0.75}, {"fear": 0.6, "anger": 0.4}, WORDS)
+    bars = probability_bars({"fear": 0.25, "anger": 0.75}, WORDS, {"fear": 0.6, "anger": 0.4})
     assert re.findall(r"left:([\d.]+)%", bars) == ["60.0", "40.0"]
     assert re.findall(r"width:([\d.]+)%", bars) == ["25.0", "75.0"]
 
