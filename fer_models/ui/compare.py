@@ -317,16 +317,21 @@ class _Settings:
         return [self.scale, self.view, self.strength, self.cells]
 
 
+def target_choices(words: Words) -> list[tuple[str, str]]:
+    """What can be explained: a network's own answer, or an expression."""
+    own = (words("compare.own_answer"), OWN_ANSWER)
+    return [own, *words.choices("expressions.", EXPRESSIONS)]
+
+
 def _build_settings(words: Words) -> _Settings:
-    expressions = [(words.expression(e), e) for e in EXPRESSIONS]
     target = gr.Dropdown(
-        [(words("compare.own_answer"), OWN_ANSWER), *expressions],
+        target_choices(words),
         value=OWN_ANSWER,
         label=words("compare.target"),
         elem_id="target",
     )
     minus = gr.Dropdown(
-        [(words("compare.nothing"), NOTHING), *expressions],
+        [(words("compare.nothing"), NOTHING), *words.choices("expressions.", EXPRESSIONS)],
         value=NOTHING,
         label=words("compare.minus"),
         info=words("compare.minus_info"),
@@ -334,7 +339,7 @@ def _build_settings(words: Words) -> _Settings:
         elem_id="minus",
     )
     view = gr.Radio(
-        [(words(f"compare.view_{view}"), view) for view in VIEWS],
+        words.choices("compare.view_", VIEWS),
         value="over",
         label=words("compare.view"),
         elem_id="view",
@@ -344,13 +349,13 @@ def _build_settings(words: Words) -> _Settings:
     )
     with gr.Accordion(words("compare.more"), open=False, elem_id="more"):
         method = gr.Dropdown(
-            [(words(f"methods.{method}"), method) for method in METHODS],
+            words.choices("methods.", METHODS),
             value="grad-cam",
             label=words("compare.method"),
             elem_id="method",
         )
         scale = gr.Radio(
-            [(words(f"compare.scale_{scale}"), scale) for scale in SCALES],
+            words.choices("compare.scale_", SCALES),
             value="own",
             label=words("compare.scale"),
             elem_id="scale",

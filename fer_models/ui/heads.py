@@ -536,7 +536,7 @@ def _build_look(words: Words) -> list:
     start = HeadsLook()
     return [
         gr.Radio(
-            [(words(f"heads.scale_{scale}"), scale) for scale in SCALES],
+            words.choices("heads.scale_", SCALES),
             value=start.scale,
             label=words("heads.scale"),
             min_width=300,

@@ -224,7 +224,7 @@ def _build_controls(words: Words) -> _Controls:
             for name, label in words.section("lab_angles").items()
         }
         background = gr.Radio(
-            [(words(f"lab.background_{name}"), name) for name in BACKGROUNDS],
+            words.choices("lab.background_", BACKGROUNDS),
             value=START.background,
             label=words("lab.background"),
         )
@@ -249,7 +249,7 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
     with gr.Row(equal_height=False, elem_classes="lab-bench"):
         with gr.Column(scale=2, min_width=300, elem_classes="lab-controls"):
             expression = gr.Radio(
-                [(words.expression(e), e) for e in EXPRESSIONS],
+                words.choices("expressions.", EXPRESSIONS),
                 value="happiness",
                 label=words("lab.expression"),
                 elem_id="lab-expression",

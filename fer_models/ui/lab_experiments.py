@@ -42,7 +42,7 @@ def sweep_choices(words: Words) -> list[tuple[str, str]]:
     recipes = [
         (words("lab_curve.recipe", expression=words.expression(e)), e) for e in EXPRESSIONS[1:]
     ]
-    angles = [(words(f"lab_angles.{name}"), name) for name in SWEPT_ANGLES]
+    angles = words.choices("lab_angles.", SWEPT_ANGLES)
     actions = [(action_label(a, words, both=True), a) for a in ACTIONS if is_shown(a, True)]
     return [*recipes, *angles, *actions]
 
@@ -332,7 +332,7 @@ def _build_sweep(analyzer: Analyzer, face: gr.State, symmetric: gr.Checkbox, wor
 def _build_removal(analyzer: Analyzer, face: gr.State, words: Words) -> None:
     with gr.Row(equal_height=False, elem_classes="lab-run"):
         target = gr.Dropdown(
-            [(words.expression(e), e) for e in EXPRESSIONS],
+            words.choices("expressions.", EXPRESSIONS),
             value="happiness",
             label=words("lab_removal.target"),
             scale=3,

@@ -498,14 +498,14 @@ def build_models_tab(choice: gr.State, tab: gr.Tab, words: Words) -> None:
     gr.Markdown(words("models.about"))
     with gr.Row():
         split = gr.Radio(
-            [(words(f"models.split_{name}"), name) for name in SPLITS],
+            words.choices("models.split_", SPLITS),
             value=SPLITS[0],
             label=words("models.split"),
             min_width=320,
             elem_id="models-split",
         )
         kind = gr.Radio(
-            [(words(f"models.{name}"), name) for name in KINDS],
+            words.choices("models.", KINDS),
             value=KINDS[0],
             label=words("models.kind"),
             info=words("models.kind_info"),

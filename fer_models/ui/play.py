@@ -304,7 +304,7 @@ def build_play_tab(
                         for region in REGIONS
                     }
                 cover = gr.Radio(
-                    [(words(f"play.cover_{cover}"), cover) for cover in COVERS],
+                    words.choices("play.cover_", COVERS),
                     value=Changes().cover,
                     label=words("play.cover"),
                     elem_id="play-cover",

@@ -22,13 +22,19 @@ from fer_models.explain.faithfulness import (
     measure_stability,
     show_cells,
 )
-from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import align_face
 from fer_models.figures import NETWORK_COLORS, draw_faithfulness, overlay_heatmap, save_figure
 from fer_models.manipulation import COVER_BLUR_PX, blur_image
 from fer_models.report import network_report
 from fer_models.ui import html
-from fer_models.ui.compare import CARD_SIDE_PX, KEEP_STATE_S, OWN_ANSWER, CompareTab, Picture
+from fer_models.ui.compare import (
+    CARD_SIDE_PX,
+    KEEP_STATE_S,
+    OWN_ANSWER,
+    CompareTab,
+    Picture,
+    target_choices,
+)
 from fer_models.ui.picture import explain_error, make_download_folder
 from fer_models.ui.progress import step_line
 from fer_models.ui.svg import Axis, Band, Line, band_key, line_key, line_plot
@@ -618,16 +624,13 @@ def build_trust_tab(
                 elem_id="trust-network",
             )
             target = gr.Dropdown(
-                [
-                    (words("compare.own_answer"), OWN_ANSWER),
-                    *((words.expression(e), e) for e in EXPRESSIONS),
-                ],
+                target_choices(words),
                 value=OWN_ANSWER,
                 label=words("trust.target"),
                 elem_id="trust-target",
             )
             method = gr.Dropdown(
-                [(words(f"methods.{method}"), method) for method in METHODS],
+                words.choices("methods.", METHODS),
                 value=METHODS[0],
                 label=words("compare.method"),
                 elem_id="trust-method",

@@ -2,6 +2,7 @@
 
 import functools
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -33,6 +34,10 @@ class Words:
 
     def expression(self, name: str) -> str:
         return self._sections["expressions"].get(name, name)
+
+    def choices(self, prefix: str, names: Iterable[str]) -> list[tuple[str, str]]:
+        """What a menu shows for each name, the entry `prefix + name`, and the name itself."""
+        return [(self(prefix + name), name) for name in names]
 
     def join(self, items) -> str:
         """Items in a row, with this language's comma."""
