@@ -230,8 +230,10 @@ class Choices:
 
 
 class _ChosenAnalyzer(Analyzer):
+    """The shared analyzer, its engine and threads included, with other checkpoints."""
+
     def __init__(self, choices: Choices, choice: dict[str, str]):
-        super().__init__(choices.shared.networks)
+        vars(self).update(vars(choices.shared))  # made for every event, so it makes nothing anew
         self._choices, self._choice = choices, choice
 
     def checkpoint(self, name: str) -> Checkpoint:

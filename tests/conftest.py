@@ -11,11 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fer_models.analysis import PAGE_NETWORKS, Analyzer
-from fer_models.checkpoints import shipped_checkpoints
+from fer_models.calibration import Calibration
+from fer_models.checkpoints import save_checkpoint, shipped_checkpoints
+from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import align_face, detect_faces
 from fer_models.images import load_image
+from fer_models.networks import NETWORKS
+from fer_models.preprocessing import Preprocessing
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "assets" / "examples" / "eileen_collins.jpg"
@@ -66,6 +71,27 @@ def photograph_crop(photograph) -> np.ndarray:
 def analyzer() -> Analyzer:
     """The page's three networks with the shipped weights, loaded once for all tests."""
     return Analyzer()
+
+
+@pytest.fixture(scope="session")
+def saved_mfn(tmp_path_factory) -> tuple[Path, torch.nn.Module]:
+    """An MFN of random weights that answers contempt whatever it sees: its file, and itself."""
+    folder = tmp_path_factory.mktemp("saved")
+    torch.manual_seed(0)
+    network = NETWORKS["mfn"](num_classes=8)
+    with torch.no_grad():
+        network.head.fc.bias[EXPRESSIONS.index("contempt")] += 1000
+    save_checkpoint(
+        network,
+        folder,
+        name="contemptuous",
+        network="mfn",
+        arguments={},
+        labels=EXPRESSIONS,
+        preprocessing=Preprocessing(),
+        calibration=Calibration.none(8),
+    )
+    return folder / "contemptuous.safetensors", network
 
 
 @dataclass(frozen=True)

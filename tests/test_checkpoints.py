@@ -7,42 +7,20 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fer_models import checkpoints
-from fer_models.calibration import Calibration
 from fer_models.checkpoints import (
     CheckpointError,
     count_multiply_adds,
     count_parameters,
     load_card,
     load_network,
-    save_checkpoint,
     sha256_of,
     shipped_checkpoints,
 )
 from fer_models.expressions import EXPRESSIONS
-from fer_models.networks import NETWORKS
-from fer_models.preprocessing import Preprocessing
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoint")
-    torch.manual_seed(0)
-    network = NETWORKS["mfn"](num_classes=8)
-    save_checkpoint(
-        network,
-        folder,
-        name="toy",
-        network="mfn",
-        arguments={},
-        labels=EXPRESSIONS,
-        preprocessing=Preprocessing(),
-        calibration=Calibration.none(8),
-    )
-    return folder / "toy.safetensors", network
-
-
-def test_a_saved_network_answers_as_before_to_half_precision(saved):
-    file, network = saved
+def test_a_saved_network_answers_as_before_to_half_precision(saved_mfn):
+    file, network = saved_mfn
     images = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(1))
     loaded = load_network(file).network
     with torch.no_grad():
@@ -50,10 +28,10 @@ def test_a_saved_network_answers_as_before_to_half_precision(saved):
     assert not any(p.requires_grad for p in loaded.parameters())
 
 
-def copy_of(saved, folder):
+def copy_of(saved_mfn, folder):
     file = folder / "toy.safetensors"
-    file.write_bytes(saved[0].read_bytes())
-    file.with_suffix(".json").write_bytes(saved[0].with_suffix(".json").read_bytes())
+    file.write_bytes(saved_mfn[0].read_bytes())
+    file.with_suffix(".json").write_bytes(saved_mfn[0].with_suffix(".json").read_bytes())
     return file
 
 
@@ -62,8 +40,8 @@ def rewrite_card(file, **changes):
     file.with_suffix(".json").write_text(json.dumps({**card, **changes}))
 
 
-def test_changed_weights_are_refused_by_their_sha256(saved, tmp_path):
-    file = copy_of(saved, tmp_path)
+def test_changed_weights_are_refused_by_their_sha256(saved_mfn, tmp_path):
+    file = copy_of(saved_mfn, tmp_path)
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
     file.write_bytes(content)
@@ -71,8 +49,8 @@ def test_changed_weights_are_refused_by_their_sha256(saved, tmp_path):
         load_network(file)
 
 
-def test_a_missing_tensor_is_named(saved, tmp_path):
-    file = copy_of(saved, tmp_path)
+def test_a_missing_tensor_is_named(saved_mfn, tmp_path):
+    file = copy_of(saved_mfn, tmp_path)
     state = load_file(file)
     del state["head.fc.bias"]
     save_file(state, file)
@@ -81,16 +59,16 @@ def test_a_missing_tensor_is_named(saved, tmp_path):
         load_network(file)
 
 
-def test_a_file_that_is_no_safetensors_is_refused(saved, tmp_path):
-    file = copy_of(saved, tmp_path)
+def test_a_file_that_is_no_safetensors_is_refused(saved_mfn, tmp_path):
+    file = copy_of(saved_mfn, tmp_path)
     file.write_bytes(b"not tensors")
     rewrite_card(file, sha256=sha256_of(file))
     with pytest.raises(CheckpointError, match="not a safetensors file"):
         load_network(file)
 
 
-def test_a_broken_or_missing_card_is_named(saved, tmp_path):
-    file = copy_of(saved, tmp_path)
+def test_a_broken_or_missing_card_is_named(saved_mfn, tmp_path):
+    file = copy_of(saved_mfn, tmp_path)
     file.with_suffix(".json").write_text("{")
     with pytest.raises(CheckpointError, match="not a valid card"):
         load_card(file)
@@ -102,8 +80,8 @@ def test_a_broken_or_missing_card_is_named(saved, tmp_path):
 @pytest.mark.parametrize(
     "changes", [{"arguments": {"num_heads": 9}}, {"labels": ["neutral"]}, {"network": "vgg"}]
 )
-def test_a_card_that_does_not_fit_its_network_is_refused(saved, tmp_path, changes):
-    file = copy_of(saved, tmp_path)
+def test_a_card_that_does_not_fit_its_network_is_refused(saved_mfn, tmp_path, changes):
+    file = copy_of(saved_mfn, tmp_path)
     rewrite_card(file, **changes)
     with pytest.raises(CheckpointError, match=r"toy\.json"):
         load_network(file)

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from fer_models.analysis import Analyzer
-from fer_models.calibration import Calibration
 from fer_models.checkpoints import load_card, save_checkpoint
 from fer_models.choice import (
     LOADED_UPLOADS,
@@ -19,30 +17,12 @@ from fer_models.choice import (
     remove_upload,
 )
 from fer_models.expressions import EXPRESSIONS
-from fer_models.networks import NETWORKS
-from fer_models.preprocessing import Preprocessing
 from tests.conftest import SHIPPED
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
-    """An MFN of random weights that answers contempt whatever it sees."""
-    folder = tmp_path_factory.mktemp("saved")
-    torch.manual_seed(0)
-    network = NETWORKS["mfn"](num_classes=8)
-    with torch.no_grad():
-        network.head.fc.bias[EXPRESSIONS.index("contempt")] += 1000
-    save_checkpoint(
-        network,
-        folder,
-        name="contemptuous",
-        network="mfn",
-        arguments={},
-        labels=EXPRESSIONS,
-        preprocessing=Preprocessing(),
-        calibration=Calibration.none(8),
-    )
-    return folder / "contemptuous.safetensors"
+@pytest.fixture
+def saved(saved_mfn) -> Path:
+    return saved_mfn[0]
 
 
 @pytest.fixture
@@ -205,3 +185,13 @@ def test_an_answer_does_not_depend_on_which_analyzer_runs_an_installed_checkpoin
         shared.probabilities("mfn", [photograph_crop]),
     )
     assert swapped.checkpoint("ddamfn").card == load_card("mfn")
+
+
+def test_a_visitors_analyzer_has_the_shared_ones_engine_and_threads(monkeypatch, photograph_crop):
+    shared = Analyzer(("ddamfn", "mfn"), engine="torch")
+    for maker in ("ThreadPoolExecutor", "choose_engine"):
+        monkeypatch.setattr(f"fer_models.analysis.{maker}", lambda *_, **__: pytest.fail("anew"))
+    swapped = Choices(shared).analyzer({"ddamfn": "mfn"})
+    answers = swapped.analyze_crops([photograph_crop])
+    assert list(answers) == ["ddamfn", "mfn"] and swapped.engine == "torch"
+    assert answers["ddamfn"][0].probabilities == answers["mfn"][0].probabilities
