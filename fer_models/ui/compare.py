@@ -26,11 +26,12 @@ from fer_models.figures import (
     overlay_heatmap,
     save_figure,
 )
+from fer_models.images import ImageError
 from fer_models.report import analysis_report, face_report
 from fer_models.ui import html
 from fer_models.ui.picture import (
-    ImageError,
     explain_error,
+    explain_missing,
     make_download_folder,
     picture_input,
     read_picture,
@@ -133,8 +134,14 @@ def face_at(picture: Picture, x: float, y: float) -> int | None:
     return min(hit, key=lambda number: picture.faces[number].side_px, default=None)
 
 
-def explain_face(analyzer: Analyzer, picture: Picture, question: Question) -> Iterator[View]:
-    """The chosen face explained, one network more at each step."""
+def explain_face(
+    analyzer: Analyzer, picture: Picture, question: Question, words: Words | None = None
+) -> Iterator[View]:
+    """The chosen face explained, one network more at each step.
+
+    Args:
+        words: for the reason why a network is missing; English if None.
+    """
     face = picture.faces[picture.chosen]
     result, unavailable = None, {}
     for name in PAGE_NETWORKS:
@@ -145,6 +152,7 @@ def explain_face(analyzer: Analyzer, picture: Picture, question: Question) -> It
         networks = {**(result.networks if result else {}), **part.networks}
         result = replace(part, networks=networks)
         unavailable.update(analysis.unavailable)
+        unavailable.update(explain_missing(analyzer, analysis.unavailable, words))
         yield View(picture, result, dict(unavailable))
 
 
@@ -484,7 +492,7 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
             yield [gr.skip()] * len(results)
             return
         mine = list(ticket)
-        for view in explain_face(choices.analyzer(chosen), found, question):
+        for view in explain_face(choices.analyzer(chosen), found, question, words):
             if ticket != mine:  # another picture or face was asked for meanwhile
                 # Gradio sends a generator's last output once more when it ends.
                 yield [gr.skip()] * len(results)

@@ -22,12 +22,12 @@ from PIL import Image
 
 from fer_models.agreement import describe_agreement, judge_agreement
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
-from fer_models.checkpoints import CheckpointError
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face, align_face
 from fer_models.figures import NETWORK_COLORS, overlay_heatmap
 from fer_models.live import HISTORY_S, LiveResult, LiveSession, Track
 from fer_models.ui import html
+from fer_models.ui.picture import explain_missing
 from fer_models.words import Words
 
 MAX_VISITORS = 4  # with a camera on at once, in each language: they share the processor
@@ -306,21 +306,6 @@ def trace(times_s: np.ndarray, values: np.ndarray) -> str:
     return path
 
 
-def find_missing(
-    analyzer: Analyzer, networks: tuple[str, ...], answers: Mapping[str, NetworkResult]
-) -> dict[str, str]:
-    """Why chosen networks gave no answer: those that cannot be loaded."""
-    missing = {}
-    for name in networks:
-        if name in answers:
-            continue
-        try:
-            analyzer.checkpoint(name)
-        except CheckpointError as error:
-            missing[name] = str(error)
-    return missing
-
-
 def answer_frame(visitors: Visitors, data, words: Words) -> dict:
     """What the browser shows for a frame it sent, or only the `state` it stops with."""
     try:
@@ -333,7 +318,8 @@ def answer_frame(visitors: Visitors, data, words: Words) -> dict:
     answers = {
         name: smooth_answer(answer, result.tracks[name]) for name, answer in result.networks.items()
     }
-    missing = find_missing(visitors.analyzer, message.networks, answers)
+    silent = [name for name in message.networks if name not in answers]
+    missing = explain_missing(visitors.analyzer, silent, words)
     note = "" if message.strip in message.networks else words("live.strip_unchosen")
     line, kind = describe_frame(result.face, answers, result.others, words)
     return {

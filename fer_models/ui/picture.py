@@ -1,19 +1,23 @@
-"""The picture input: an image component that leaves reading the file to `load_image`."""
+"""What tabs share: the picture input, buttons, files to download, errors in words.
+
+The picture input is an image component that leaves reading the file to `load_image`.
+"""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 from gradio_client.utils import is_http_url_like
 
+from fer_models.analysis import Analyzer
+from fer_models.checkpoints import CheckpointError
+from fer_models.choice import UploadError
 from fer_models.images import ImageError, load_image
-from fer_models.words import Words
+from fer_models.words import Words, load_words
 
 MAX_SIDE_PX = 1600
-
-__all__ = ["ImageError", "explain_error", "make_download_folder", "picture_input", "read_picture"]
 
 
 def picture_input(**settings) -> gr.Image:
@@ -53,7 +57,21 @@ def read_picture(file: str) -> np.ndarray:
 
 def explain_error(error: ValueError, words: Words) -> str:
     """An error's message in the page's language, where it has one there."""
-    return words(error.key, **error.values) if isinstance(error, ImageError) else str(error)
+    translated = isinstance(error, ImageError | UploadError)
+    return words(error.key, **error.values) if translated else str(error)
+
+
+def explain_missing(
+    analyzer: Analyzer, networks: Iterable[str], words: Words | None = None
+) -> dict[str, str]:
+    """Which networks cannot be loaded, and why; English unless told."""
+    missing = {}
+    for name in networks:
+        try:
+            analyzer.checkpoint(name)
+        except CheckpointError as error:
+            missing[name] = explain_error(error, words or load_words())
+    return missing
 
 
 def example_button(words: Words, elem_id: str) -> gr.Button:

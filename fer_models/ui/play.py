@@ -26,7 +26,12 @@ from fer_models.ui.compare import (
     Picture,
     example_picture,
 )
-from fer_models.ui.picture import download_button, example_button, make_download_folder
+from fer_models.ui.picture import (
+    download_button,
+    example_button,
+    explain_missing,
+    make_download_folder,
+)
 from fer_models.words import Words
 
 ENLARGED = 3  # the page shows the crop this many times larger
@@ -103,13 +108,20 @@ def toggle_region(mask: np.ndarray, region: str) -> np.ndarray:
     return changed
 
 
-def meet_face(choices: Choices, chosen: dict[str, str], picture: Picture) -> PlayFace:
-    """A picture's chosen face and the networks' answers to it, unchanged."""
+def meet_face(
+    choices: Choices, chosen: dict[str, str], picture: Picture, words: Words | None = None
+) -> PlayFace:
+    """A picture's chosen face and the networks' answers to it, unchanged.
+
+    Args:
+        words: for the reason why a network is missing; English if None.
+    """
     face = picture.faces[picture.chosen]
     analyzer = choices.analyzer(chosen)
     analysis = analyzer.analyze_faces(picture.image, [face], networks=PAGE_NETWORKS)
     result, large = analysis.faces[0], _enlarge(picture)
-    return PlayFace(result.crop, large, result.networks, analysis.unavailable, dict(chosen))
+    missing = analysis.unavailable | explain_missing(analyzer, analysis.unavailable, words)
+    return PlayFace(result.crop, large, result.networks, missing, dict(chosen))
 
 
 def _enlarge(picture: Picture) -> np.ndarray:
@@ -360,7 +372,7 @@ def build_play_tab(
             return
         text = html.notice(words("compare.looking_at_face"))
         yield [None, None, text, *skipped, hidden, gr.skip(), *kept]
-        face = meet_face(choices, chosen, picture)
+        face = meet_face(choices, chosen, picture, words)
         drawn = present(face, unchanged(face), strength)
         tag = html.image_tag(face.large, words("compare.face_alt"))
         yield [face, *drawn, hidden, visible, gr.update(value="", face=tag), *start]

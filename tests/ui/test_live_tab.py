@@ -17,6 +17,7 @@ from fer_models.images import load_image
 from fer_models.live import Track
 from fer_models.ui import live
 from fer_models.ui.live import Visitors, answer_frame, read_frame, read_message
+from fer_models.ui.picture import explain_missing
 from fer_models.words import load_words
 from tests.conftest import EXAMPLE
 
@@ -144,7 +145,7 @@ def test_a_second_face_is_said(mfn):
 
 def test_a_network_without_weights_says_so_and_the_others_answer(mfn):
     data = message(picture(("happiness", 120, 400)), networks=["mfn", "resnet50"])
-    if "resnet50" in live.find_missing(mfn, ("resnet50",), {}):
+    if "resnet50" in explain_missing(mfn, ["resnet50"]):
         cards = answer_frame(Visitors(mfn), data, ENGLISH)["cards"]
         assert "No checkpoint" in cards and cards.count("<img") == 1
     missing = {"resnet50": "<i>gone</i>"}
