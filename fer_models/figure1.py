@@ -11,6 +11,7 @@ from fer_models.checkpoints import CheckpointError
 from fer_models.faces import detect_faces, face_of_crop
 from fer_models.figures import FIGURE1_NETWORKS, FigureRow, draw_figure1
 from fer_models.report import face_report
+from fer_models.words import Words
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,13 @@ def analyze_rows(
         yield AnalyzedRow(row, {"name": name, **face_report(result)})
 
 
-def compose_figure1(analyzer: Analyzer, rows: list[AnalyzedRow]) -> Figure1:
+def compose_figure1(
+    analyzer: Analyzer, rows: list[AnalyzedRow], words: Words | None = None
+) -> Figure1:
     """Draw rows that are analyzed already.
+
+    Args:
+        words: the figure's, English if None; the record is English always.
 
     Raises:
         ValueError: if there is none.
@@ -77,7 +83,7 @@ def compose_figure1(analyzer: Analyzer, rows: list[AnalyzedRow]) -> Figure1:
         "target": "each network's own answer",
         "scale": "cut off below 0, each map divided by its own maximum",
     }
-    return Figure1(draw_figure1([row.row for row in rows]), record)
+    return Figure1(draw_figure1([row.row for row in rows], words=words), record)
 
 
 def _weights(analyzer: Analyzer) -> dict[str, dict[str, str]]:

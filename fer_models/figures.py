@@ -4,6 +4,7 @@ Attributions arrive signed and unscaled; here, and only here, they are cut off b
 scaled. Every drawing function takes or states its scale.
 """
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findSystemFonts, fontManager
+from matplotlib.text import Text
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
 from fer_models.analysis import DISPLAY_NAMES, NetworkResult
 from fer_models.explain.attention import Attention
 from fer_models.explain.faithfulness import FaithfulnessCurves
+from fer_models.words import Words, load_words
 
 # One meaning, one colour. Heat is a perceptually uniform map that colour-blind people can read.
 HEAT_COLORMAP = "inferno"
@@ -29,6 +33,41 @@ TRACK_GREY = 225  # behind bars; seen on a light page and on a dark one
 
 FIGURE1_NETWORKS = ("resnet50", "mfn", "ddamfn")  # the paper's order of columns
 FIGURE1_MAX_ROWS = 24
+
+# The typefaces with Chinese characters that systems come with, the best to read first.
+CHINESE_FONTS = (
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "Hiragino Sans GB",
+    "Heiti SC",
+    "STHeiti",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "SimHei",
+    "Droid Sans Fallback",
+    "Noto Sans CJK JP",
+    "Arial Unicode MS",
+)
+
+
+@functools.cache
+def chinese_font() -> str | None:
+    """The name of an installed typeface with Chinese characters; matplotlib's own has none."""
+    known = {font.fname for font in fontManager.ttflist}
+    for file in findSystemFonts():
+        if file not in known:  # matplotlib keeps its list for ever, and fonts may have come since
+            with contextlib.suppress(OSError, RuntimeError):
+                fontManager.addfont(file)
+    installed = {font.name for font in fontManager.ttflist}
+    return next((name for name in CHINESE_FONTS if name in installed), None)
+
+
+def drawable_words(words: Words) -> Words:
+    """These words, or the English ones if no typeface here can draw them."""
+    return words if words.language == "en" or chinese_font() else load_words()
 
 
 def heat_colors(values: np.ndarray) -> np.ndarray:
@@ -257,11 +296,17 @@ class FigureRow:
     networks: dict[str, NetworkResult]
 
 
-def draw_figure1(rows: Sequence[FigureRow], strength: float = 0.5) -> Figure:
+def draw_figure1(
+    rows: Sequence[FigureRow], strength: float = 0.5, words: Words | None = None
+) -> Figure:
     """The paper's Figure 1 for any faces: original, ResNet-50, MFN, DDAMFN.
 
     Each heatmap is scaled by its own maximum, as Grad-CAM figures are; the legend says so.
+
+    Args:
+        words: English if None; see `drawable_words`.
     """
+    words = words or load_words()
     columns = 1 + len(FIGURE1_NETWORKS)
     cell = 1.7  # inches
     figure = Figure(figsize=(cell * columns + 1.6, cell * 1.17 * len(rows) + 1.45), dpi=150)
@@ -287,27 +332,33 @@ def draw_figure1(rows: Sequence[FigureRow], strength: float = 0.5) -> Figure:
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
         axes[0].imshow(row.crop)
-        axes[0].set_ylabel(row.name, rotation=0, ha="right", va="center", parse_math=False)
+        name = words.expression(row.name)
+        axes[0].set_ylabel(name, rotation=0, ha="right", va="center", parse_math=False)
         for name, axis in zip(FIGURE1_NETWORKS, axes[1:], strict=True):
-            _draw_figure1_cell(axis, row, name, strength)
-    titles = ["original", *(DISPLAY_NAMES[name] for name in FIGURE1_NETWORKS)]
+            _draw_figure1_cell(axis, row, name, strength, words)
+    titles = [words("figure1.original"), *(DISPLAY_NAMES[name] for name in FIGURE1_NETWORKS)]
     for title, axis in zip(titles, grid[0], strict=True):
         axis.set_title(title, fontsize=11, fontweight="bold")
-    _draw_legend(figure, left)
+    _draw_legend(figure, left, words)
+    if words.language != "en" and (font := chinese_font()):
+        for text in figure.findobj(Text):
+            text.set_fontfamily([*text.get_fontfamily(), font])
     return figure
 
 
-def _draw_figure1_cell(axis, row: FigureRow, name: str, strength: float) -> None:
+def _draw_figure1_cell(axis, row: FigureRow, name: str, strength: float, words: Words) -> None:
     result = row.networks.get(name)
     if result is None:
-        axis.text(0.5, 0.5, "not available", ha="center", transform=axis.transAxes, fontsize=8)
+        text = words("figure1.not_available")
+        axis.text(0.5, 0.5, text, ha="center", transform=axis.transAxes, fontsize=8)
         return
     axis.imshow(overlay_heatmap(row.crop, result.gradcam.values, strength=strength))
-    text = f"{result.expression} {result.probability:.2f}"
-    axis.set_xlabel(text + (" (unsure)" if result.unsure else ""), fontsize=8.5, labelpad=2)
+    text = f"{words.expression(result.expression)} {result.probability:.2f}"
+    unsure = f" ({words('page.unsure')})" if result.unsure else ""
+    axis.set_xlabel(text + unsure, fontsize=8.5, labelpad=2)
 
 
-def _draw_legend(figure: Figure, left: float) -> None:
+def _draw_legend(figure: Figure, left: float, words: Words) -> None:
     height = figure.get_figheight()
     axis = figure.add_axes((left, 0.62 / height, 0.98 - left, 0.09 / height))
     bar = figure.colorbar(
@@ -315,14 +366,7 @@ def _draw_legend(figure: Figure, left: float) -> None:
     )
     bar.set_ticks([0, 0.5, 1])
     bar.ax.tick_params(labelsize=8)
-    figure.text(
-        left,
-        0.07 / height,
-        "Grad-CAM of each network's own answer, cut off below 0, each map divided by its own "
-        "maximum:\nbright regions raised that answer most. It proves nothing about the person.",
-        fontsize=7.5,
-        va="bottom",
-    )
+    figure.text(left, 0.07 / height, words("figure1.legend"), fontsize=7.5, va="bottom")
 
 
 def draw_analysis(result, strength: float = 0.5) -> Figure:

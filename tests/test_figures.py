@@ -1,24 +1,35 @@
+import warnings
+
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
+from fer_models import figures
+from fer_models.analysis import GradCam, NetworkResult
 from fer_models.explain.faithfulness import FaithfulnessCurves
 from fer_models.figure1 import make_figure1
 from fer_models.figures import (
     CurveWords,
+    FigureRow,
     blend,
+    chinese_font,
     draw_analysis,
     draw_color_bar,
     draw_faces,
     draw_faithfulness,
+    draw_figure1,
     draw_profiles,
+    drawable_words,
     enlarge_map,
     heat_colors,
     overlay_heatmap,
     save_figure,
     scale_heatmap,
 )
+from fer_models.words import load_words
 
+CHINESE = load_words("zh")
 GREY = np.full((56, 56, 3), 100, np.uint8)
 
 
@@ -141,3 +152,32 @@ def test_figure1_without_an_image_and_unknown_file_types_are_refused(
     figure = draw_analysis(analyzer.analyze(photograph).faces[0])
     with pytest.raises(ValueError, match=r"\.png or \.pdf"):
         save_figure(figure, tmp_path / "figure.txt")
+
+
+def figure1_row() -> FigureRow:
+    """A row in which ResNet-50 is missing, MFN is unsure, and DDAMFN is sure of anger."""
+    heat = GradCam("fear", np.eye(7))
+    doubtful = NetworkResult("fear", {"fear": 0.4, "anger": 0.3}, heat, None, 0.0)
+    sure = NetworkResult("anger", {"fear": 0.1, "anger": 0.9}, heat, None, 0.0)
+    return FigureRow("happiness", GREY, {"mfn": doubtful, "ddamfn": sure})
+
+
+@pytest.mark.skipif(chinese_font() is None, reason="no typeface with Chinese characters here")
+def test_figure1_is_drawn_in_chinese_with_a_typeface_that_has_every_character(tmp_path):
+    figure = draw_figure1([figure1_row()], words=drawable_words(CHINESE))
+    said = {text.get_text() for text in figure.findobj(Text)}
+    assert {"高兴", "原图", "不可用", "恐惧 0.40 (不确定)", "愤怒 0.90", "DDAMFN"} <= said
+    assert CHINESE("figure1.legend") in said
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of a character that it draws as a box
+        for name in ("figure.png", "figure.pdf"):
+            save_figure(figure, tmp_path / name)
+
+
+def test_figure1_stays_english_where_no_typeface_has_chinese(monkeypatch):
+    monkeypatch.setattr(figures, "chinese_font", lambda: None)
+    assert drawable_words(CHINESE).language == "en"
+    figure = draw_figure1([figure1_row()], words=drawable_words(CHINESE))
+    said = {text.get_text() for text in figure.findobj(Text)}
+    assert {"happiness", "original", "not available", "fear 0.40 (unsure)", "anger 0.90"} <= said
+    assert all(text.isascii() for text in said)

@@ -10,11 +10,11 @@ import gradio as gr
 from fer_models.analysis import Analyzer
 from fer_models.expressions import EXPRESSIONS
 from fer_models.figure1 import analyze_rows, compose_figure1
-from fer_models.figures import FIGURE1_MAX_ROWS, save_figure
+from fer_models.figures import FIGURE1_MAX_ROWS, drawable_words, save_figure
+from fer_models.images import ImageError
 from fer_models.ui import html
 from fer_models.ui.compare import EXAMPLES_FOLDER
 from fer_models.ui.picture import (
-    ImageError,
     explain_error,
     make_download_folder,
     picture_input,
@@ -40,14 +40,16 @@ def fill_slots(slots: Sequence[str | None]) -> list[str]:
 def row_name(file: Path, number: int, words: Words) -> str:
     """The expression that a file's name begins with ("happiness_2.jpg"), else the name itself.
 
-    The expression may be named in any of the page's languages. The figure's typeface has Latin
-    letters only, so any other name gives way to the picture's number.
+    The expression may be named in any of the page's languages. No typeface has the letters of all
+    other names, so one that is not in Latin letters gives way to the picture's number.
     """
     stem = file.stem.lower()
     for expression in EXPRESSIONS:
         if any(stem.startswith(load_words(name).expression(expression)) for name in LANGUAGES):
             return expression
-    return file.stem[:18] if stem.isascii() else words("figure1.row_number", number=number)
+    if stem.isascii():
+        return file.stem[:18]
+    return drawable_words(words)("figure1.row_number", number=number)
 
 
 def name_rows(
@@ -98,7 +100,7 @@ def draw_rows(
     except ValueError as error:
         yield html.notice(str(error), "problem"), None
         return
-    made = compose_figure1(analyzer, analyzed)
+    made = compose_figure1(analyzer, analyzed, drawable_words(words))
     folder = make_download_folder()
     paths = [folder / f"figure1.{kind}" for kind in ("png", "pdf", "json")]
     save_figure(made.figure, paths[0])
@@ -148,7 +150,10 @@ class Figure1Tab:
 
 def build_figure1_tab(analyzer: Analyzer, words: Words) -> Figure1Tab:
     """Lay out and wire the tab, inside a `gr.Tab`."""
-    gr.Markdown(words("figure1.about"))
+    about = words("figure1.about")
+    if drawable_words(words) is not words:
+        about += words("figure1.english")
+    gr.Markdown(about)
     with gr.Row(elem_id="figure1-slots"):
         slots = {
             name: picture_input(

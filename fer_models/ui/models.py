@@ -21,7 +21,8 @@ from fer_models.choice import (
 )
 from fer_models.figures import NETWORK_COLORS
 from fer_models.ui import html
-from fer_models.words import Words
+from fer_models.ui.picture import explain_error
+from fer_models.words import Words, load_words
 
 KINDS = ("corrected", "uncorrected")
 SPLITS = ("PrivateTest", "PublicTest")  # the test images; those that the correction was chosen on
@@ -236,6 +237,17 @@ def training_stages(training: dict) -> list[dict]:
     return stages
 
 
+def translate(text: str, words: Words) -> str:
+    """What training writes into cards, in the page's language; any other text as it is."""
+    if found := re.fullmatch(r"CPU, (\d+) threads?", text):
+        key = "models.cpu_thread" if found[1] == "1" else "models.cpu_threads"
+        return words(key, count=found[1])
+    for key, english in load_words().section("cards").items():
+        if text == english:
+            return words(f"cards.{key}")
+    return text
+
+
 def _draw_remarks(card: Card, uploaded: bool, words: Words) -> str:
     remarks = []
     if uploaded:
@@ -270,8 +282,8 @@ def _draw_facts(card: Card, words: Words) -> str:
         ("answers", words("models.answers_text", count=len(card.labels))),
         ("data", data),
         ("trained", words("models.minutes", minutes=f"{minutes:.1f}") if minutes else MISSING),
-        ("device", training.get("device", MISSING)),
-        ("licence", card.licence or MISSING),
+        ("device", translate(str(training.get("device", MISSING)), words)),
+        ("licence", translate(card.licence, words) or MISSING),
         ("sha256", str(card.sha256)[:12]),
     ]
     if source := training.get("source"):
@@ -408,7 +420,7 @@ def recipe_rows(stage: dict, words: Words) -> list[tuple[str, str]]:
                 "models.optimizer_text",
                 name=value("optimizer"),
                 lr=value("lr"),
-                schedule=value("schedule"),
+                schedule=translate(str(value("schedule")), words),
                 decay=value("weight_decay"),
             ),
         ),
@@ -461,7 +473,7 @@ def upload(
     try:
         path, card = accept_upload(files or [])
     except UploadError as error:
-        return choice, uploads, html.notice(words(error.key, **error.values), "problem")
+        return choice, uploads, html.notice(explain_error(error, words), "problem")
     if card.network in uploads:
         remove_upload(uploads[card.network])
     notice = words("models.upload_accepted", name=card.name, network=DISPLAY_NAMES[card.network])

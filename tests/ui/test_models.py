@@ -11,6 +11,7 @@ import pytest
 from fer_models.analysis import PAGE_NETWORKS
 from fer_models.checkpoints import load_card
 from fer_models.choice import accept_upload, remove_upload
+from fer_models.official import LICENCE
 from fer_models.ui.models import (
     KINDS,
     PAPER,
@@ -24,13 +25,16 @@ from fer_models.ui.models import (
     read_measured,
     remove_uploads,
     training_minutes,
+    translate,
     upload,
 )
 from fer_models.words import LANGUAGES, load_words
 from tests.conftest import SHIPPED
+from training.engine import LICENCES, OTHER_LICENCE
+from training.recipe import CHOICES
 from training.tables import TABLES
 
-WORDS = load_words("en")
+WORDS, CHINESE = load_words("en"), load_words("zh")
 MFN = load_card("mfn")
 SPLIT = "PrivateTest"
 
@@ -86,6 +90,26 @@ def test_a_cells_colour_goes_with_its_share_of_the_row():
     assert len(shares) == 64
     for start in range(0, 64, 8):
         assert sum(shares[start : start + 8]) == pytest.approx(70, abs=0.5)
+
+
+@pytest.mark.parametrize("network", SHIPPED)
+def test_a_shipped_card_is_chinese_on_the_chinese_page(network):
+    card = load_card(network)
+    card = replace(card, training={k: v for k, v in card.training.items() if k != "note"})
+    drawn = draw_card(network, card, False, SPLIT, "corrected", CHINESE)
+    shown = text_of(drawn).partition(CHINESE("models.whole_card"))[0]
+    schedule = card.training["recipe"]["schedule"]
+    for text in (card.licence, card.training["device"], schedule):
+        assert translate(text, CHINESE) in shown
+    assert not re.findall(r"[A-Za-z]+ [a-z]+ [a-z]+", shown)
+
+
+def test_what_training_writes_into_cards_has_its_words():
+    for text in {*LICENCES.values(), OTHER_LICENCE, LICENCE, *CHOICES["schedule"]}:
+        assert translate(text, WORDS) == text != translate(text, CHINESE)
+    assert translate("CPU, 1 thread", WORDS) == "CPU, 1 thread"
+    assert translate("CPU, 2 threads", CHINESE) == "CPU，2 个线程"
+    assert translate("NVIDIA H100", CHINESE) == "NVIDIA H100"
 
 
 def test_a_short_schedule_on_a_cpu_is_said_with_all_its_minutes():
