@@ -70,8 +70,8 @@ def build_tabs(choices: Choices, words: Words) -> None:
             compare = build_compare_tab(choices, choice, words)
         with gr.Tab(words("page.heads"), id="heads") as heads_tab:
             build_heads_tab(choices, choice, words, heads_tab, compare)
-        with gr.Tab(words("page.trust"), id="trust") as trust_tab:
-            build_trust_tab(choices, choice, words, trust_tab, compare)
+        with gr.Tab(words("page.trust"), id="trust"):
+            build_trust_tab(choices, choice, words, compare)
         with gr.Tab(words("page.play"), id="play") as play_tab:
             build_play_tab(choices, choice, words, play_tab, compare)
         with gr.Tab(words("page.live"), id="live"):

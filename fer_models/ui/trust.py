@@ -29,7 +29,6 @@ from fer_models.report import network_report
 from fer_models.ui import html
 from fer_models.ui.compare import (
     CARD_SIDE_PX,
-    KEEP_STATE_S,
     OWN_ANSWER,
     CompareTab,
     Picture,
@@ -48,7 +47,6 @@ SMALL_DROP = 0.1
 AS_GOOD_AT_RANDOM = 0.1
 MAP_STRENGTH = 0.55
 RUNS_AT_ONCE = 8
-SECONDS_BETWEEN_LOOKS, LOOKS = 0.7, 40
 DIGITS = 6
 NOTICE_KINDS = {
     "passed": "agree",
@@ -601,19 +599,14 @@ def write_downloads(checks: Checks, picture: Picture, words: Words) -> tuple[str
     return str(json_file), str(figure_file)
 
 
-def build_trust_tab(
-    choices: Choices, choice: gr.State, words: Words, tab: gr.Tab, compare: CompareTab
-) -> None:
+def build_trust_tab(choices: Choices, choice: gr.State, words: Words, compare: CompareTab) -> None:
     """Lay out and wire the tab, inside a `gr.Tab`.
 
     Args:
         choice: the visitor's checkpoints, as the Models tab sets them.
     """
-    # Counts the faces and settings, the stops, and the looks for a new picture's face; changed in
-    # place, so that a run sees it.
-    ticket = gr.State([0, 0, 0])
-    seen = gr.State(time_to_live=KEEP_STATE_S)  # the `Picture` that the tab shows
-    timer = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
+    # Counts the faces and settings, and the stops; changed in place, so that a run sees it.
+    ticket = gr.State([0, 0])
     line = gr.HTML(html.notice(words("page.no_face_yet")), elem_id="trust-line")
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=260):
@@ -680,37 +673,22 @@ def build_trust_tab(
         card = draw_subject(found, name, None, words)
         return [ready, card, *empty, *off, *buttons(running=False)]
 
-    def look(found, seen, name, ticket):
-        if found is seen:
-            return [gr.skip()] * (len(shown) + 1)
-        return [*reset(found, name, ticket), found]
-
-    def await_face(file, ticket):
-        ticket[2] = 0
-        return gr.Timer(active=file is not None)
-
-    def look_again(found, seen, name, ticket):
-        ticket[2] += 1
-        if ticket[2] < LOOKS and (found is None or found is seen):
-            return [gr.skip()] * (len(shown) + 2)
-        return [*look(found, seen, name, ticket), gr.Timer(active=False)]
-
     def run(found, chosen, name, target, method, ticket):
         cleared = reset(found, name, ticket)
         mine = list(ticket)
         if found is None or not found.faces:
-            yield [*cleared, found]
+            yield cleared
             return
         looking = html.notice(words("compare.looking_at_face"))
-        yield [looking, *cleared[1:-2], *buttons(running=True), found]
+        yield [looking, *cleared[1:-2], *buttons(running=True)]
         analyzer = choices.analyzer(chosen)
         crop = align_face(found.image, found.faces[found.chosen].landmarks)
-        same = [gr.skip()] * (len(shown) + 1)
+        same = [gr.skip()] * len(shown)
         try:
             checks = start_checks(analyzer, crop, name, target, method)
             card = draw_subject(found, name, checks, words)
             if checks.is_blank:
-                yield [html.notice(words("trust.blank"), "problem"), card, *cleared[2:], found]
+                yield [html.notice(words("trust.blank"), "problem"), card, *cleared[2:]]
                 return
             for step in run_checks(analyzer, checks):
                 if ticket[0] != mine[0]:  # another face or network was chosen meanwhile
@@ -721,12 +699,12 @@ def build_trust_tab(
                     break
                 checks = step.checks
                 line_now, *drawn = draw_step(step, words)
-                yield [line_now, card, *drawn, *same[: len(files) + 3]]
+                yield [line_now, card, *drawn, *same[: len(files) + 2]]
                 card = gr.skip()
         except CheckpointError as error:
             text = words("compare.unavailable", network=DISPLAY_NAMES[name])
             text += " " + explain_error(error, words)
-            yield [html.notice(text, "problem"), *cleared[1:], found]
+            yield [html.notice(text, "problem"), *cleared[1:]]
             return
         verdicts = judge(checks, words)
         made = [gr.skip()] * len(files)
@@ -736,7 +714,7 @@ def build_trust_tab(
                 for path in write_downloads(checks, found, words)
             ]
         end = describe_end(verdicts, words)
-        yield [end, *same[: 1 + len(CHECKS)], *made, *buttons(running=False), gr.skip()]
+        yield [end, *same[: 1 + len(CHECKS)], *made, *buttons(running=False)]
 
     def ask_to_stop(ticket):
         ticket[1] += 1
@@ -749,22 +727,17 @@ def build_trust_tab(
     start.click(
         run,
         [compare.picture, choice, network, target, method, ticket],
-        [*shown, seen],
+        shown,
         trigger_mode="multiple",
         concurrency_limit=RUNS_AT_ONCE,
         **private,
     )
     # Without `cancels`: the run ends by itself after its batch, and hands over what it has.
     stop.click(ask_to_stop, ticket, [line, stop], **private)
-    for trigger in (network.input, target.input, method.input):
+    for trigger in (compare.picture.change, network.input, target.input, method.input):
         trigger(
             reset, [compare.picture, network, ticket], shown, trigger_mode="always_last", **private
         )
     choice.change(
         choose_checkpoint, [compare.picture, network, choice, ticket], [*shown, network], **private
     )
-    looked_at = [compare.picture, seen, network, ticket]
-    tab.select(look, looked_at, [*shown, seen], **private)
-    # The guide shows this tab while the face is still searched for.
-    compare.input.change(await_face, [compare.input, ticket], timer, **private)
-    timer.tick(look_again, looked_at, [*shown, seen, timer], **private)
