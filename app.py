@@ -1,6 +1,7 @@
 """python app.py: the page in a browser, and the entry of a Hugging Face Space."""
 
 import argparse
+import threading
 
 from fer_models.ui import CSS_FILE
 
@@ -14,9 +15,13 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
+    from fer_models.analysis import Analyzer
     from fer_models.ui.page import build_page, page_theme
 
-    build_page().queue(max_size=64).launch(
+    analyzer = Analyzer()
+    page = build_page(analyzer).queue(max_size=64)
+    page.launch(
+        prevent_thread_lock=True,
         server_name=arguments.host,
         server_port=arguments.port,
         share=arguments.share,
@@ -28,6 +33,9 @@ def main() -> None:
         theme=page_theme(),
         css_paths=CSS_FILE,
     )
+    # The page can be read meanwhile, and its first visitor's picture need not wait for the weights.
+    threading.Thread(target=analyzer.warm_up, daemon=True).start()
+    page.block_thread()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from fer_models.engines import Runner, build_runner, choose_engine, limit_torch_
 from fer_models.explain.attention import Attention, has_attention, summarise_factors
 from fer_models.explain.cam import METHODS, Target, attribute_logits
 from fer_models.expressions import canonical_expression
-from fer_models.faces import Face, align_face, detect_faces, face_of_crop
+from fer_models.faces import CROP_SIZE_PX, Face, align_face, detect_faces, face_of_crop
 
 PAGE_NETWORKS = ("ddamfn", "mfn", "resnet50")
 DISPLAY_NAMES = {"ddamfn": "DDAMFN", "mfn": "MFN", "resnet50": "ResNet-50"}
@@ -144,6 +144,10 @@ class Analyzer:
             if name not in self._runners:
                 self._runners[name] = build_runner(self.checkpoint(name), self.engine)
             return self._runners[name]
+
+    def warm_up(self) -> None:
+        """Load everything, so that the next analysis need not: libraries, detector, networks."""
+        self.analyze(np.full((CROP_SIZE_PX, CROP_SIZE_PX, 3), 128, np.uint8), face_crop=True)
 
     def analyze(
         self,

@@ -3,6 +3,8 @@
 The card says everything that using the weights needs; nothing of it is typed anywhere else.
 """
 
+import copy
+import functools
 import hashlib
 import json
 import os
@@ -81,10 +83,26 @@ class Card:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network with its weights, in evaluation mode, and its card."""
+    """A network with its weights, in evaluation mode, and its card.
 
-    network: nn.Module
+    Attributes:
+        stored: the network with the weights as the file has them, in half precision for the most
+            part, mapped into memory and not copied: it is there to be copied from, not to be run.
+            While it is in use, the file may be replaced or deleted, but not written into.
+    """
+
+    stored: nn.Module
     card: Card
+
+    @functools.cached_property
+    def network(self) -> nn.Module:
+        """The network in float32; made when first asked for, as a compiled trunk needs none."""
+        return copy.deepcopy(self.stored).float()
+
+    @functools.cached_property
+    def head(self) -> nn.Module:
+        """The head alone in float32."""
+        return copy.deepcopy(self.stored.head).float()
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -147,11 +165,11 @@ def load_card(name_or_file: str | Path) -> Card:
 
 
 def load_network(name_or_file: str | Path) -> Checkpoint:
-    """Build the card's network and fill it with the weights, which must be the card's own.
+    """Build the card's network and give it the weights, which must be the card's own.
 
     Raises:
         CheckpointError: if a file is missing or damaged, the weights' sha256 is not the card's, or
-            a tensor is missing, left over, or of another shape.
+            a tensor is missing, left over, or of another shape or kind.
     """
     file = find_checkpoint(name_or_file)
     card = load_card(file)
@@ -173,7 +191,9 @@ def load_network(name_or_file: str | Path) -> Checkpoint:
         )
     try:
         network = NETWORKS[card.network](num_classes=len(card.labels), **card.arguments)
-        network.load_state_dict(load_file(file))
+        state = load_file(file)
+        check_kinds(network, state)
+        network.load_state_dict(state, assign=True)
     except (TypeError, ValueError) as error:
         raise CheckpointError(
             f"{file.with_suffix('.json')}: arguments {card.arguments} do not fit {card.network} "
@@ -184,6 +204,13 @@ def load_network(name_or_file: str | Path) -> Checkpoint:
     except RuntimeError as error:
         raise CheckpointError(f"{file}: the weights do not fit {card.network}: {error}") from error
     return Checkpoint(network.eval().requires_grad_(False), card)
+
+
+def check_kinds(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Raise RuntimeError if whole numbers stand where real ones belong, or the other way round."""
+    for name, tensor in network.state_dict().items():
+        if name in state and state[name].is_floating_point() != tensor.is_floating_point():
+            raise RuntimeError(f"{name} is {state[name].dtype}, which cannot be {tensor.dtype}.")
 
 
 def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -29,8 +29,6 @@ ENGINES = ("auto", "torch", "openvino")
 ENGINE_VARIABLE = "FER_MODELS_ENGINE"
 CPU_BATCH_FACES = 8
 GPU_BATCH_FACES = 128
-# A model of a fixed batch is about a tenth faster, and one face is what the page mostly asks for.
-ONE_FACE, ANY_FACES = 1, -1
 # Converting patches torch.jit's tracer while it runs, so only one conversion runs at a time.
 _conversion = threading.Lock()
 
@@ -131,10 +129,12 @@ def torch_runner(
 ) -> Runner:
     """The trunk in torch, on a device and in a precision; the checkpoint's own is left alone."""
     device = torch.device(device)
-    trunk, head = checkpoint.network.trunk, checkpoint.network.head
-    if (device.type, dtype) != ("cpu", torch.float32):
-        trunk = copy.deepcopy(trunk).to(device, dtype, memory_format=torch.channels_last)
-        head = copy.deepcopy(head).to(device)
+    if (device.type, dtype) == ("cpu", torch.float32):
+        trunk, head = checkpoint.network.trunk, checkpoint.head
+    else:
+        trunk = copy.deepcopy(checkpoint.stored.trunk)
+        trunk = trunk.to(device, dtype, memory_format=torch.channels_last)
+        head = copy.deepcopy(checkpoint.head).to(device)
 
     @torch.no_grad()
     def run(images: Tensor) -> Tensor:
@@ -153,20 +153,22 @@ def openvino_runner(checkpoint: Checkpoint, folder: Path | None = None) -> Runne
         ImportError: if OpenVINO is not installed. RuntimeError: if it cannot compile the trunk.
     """
     trunk = CompiledTrunk(checkpoint, folder or cache_folder())
-    return Runner(trunk, checkpoint.network.head, "openvino", torch.device("cpu"), CPU_BATCH_FACES)
+    return Runner(trunk, checkpoint.head, "openvino", torch.device("cpu"), CPU_BATCH_FACES)
 
 
 class CompiledTrunk:
     """A trunk that OpenVINO compiled: batch normalisation folded, answers in float32.
 
     The first run on a machine converts and compiles, which takes seconds, and keeps the result in
-    the cache folder; later ones map that file into memory.
+    the cache folder; later ones map that file into memory, and need no torch trunk.
+
+    One model for one face does it all: on a CPU, a face among eight takes as long as a face alone,
+    and a second model for batches would need its own copy of the weights.
     """
 
     def __init__(self, checkpoint: Checkpoint, folder: Path):
         import openvino
 
-        self._checkpoint, self._folder = checkpoint, folder
         self._core = openvino.Core()
         self._settings = {
             "INFERENCE_PRECISION_HINT": "f32",
@@ -174,73 +176,59 @@ class CompiledTrunk:
             "INFERENCE_NUM_THREADS": available_cores(),
             "ENABLE_CPU_PINNING": False,  # two pinned models would wait for the same core
         }
-        self._compiled = {}
-        self._mapped = {}  # the files that the compiled models' weights lie in
-        self._lock = threading.Lock()
-        self._model(ONE_FACE)
+        file = folder / self._cache_name(checkpoint.card)
+        found = self._read(file)
+        self._model = self._compile(checkpoint, file) if found is None else found
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N,3,S,S) float32 -> (N,C,7,7) float32; each call has a request of its own."""
-        request = self._model(ONE_FACE if len(images) == 1 else ANY_FACES).create_infer_request()
-        request.infer([np.ascontiguousarray(images.numpy())], share_inputs=True)
-        return torch.from_numpy(request.get_output_tensor().data.copy())
+        request = self._model.create_infer_request()
+        features = []
+        for face in np.ascontiguousarray(images.numpy()):
+            request.infer([face[None]], share_inputs=True)
+            features.append(request.get_output_tensor().data.copy())
+        return torch.from_numpy(np.concatenate(features))
 
-    def cache_file(self, batch: int) -> Path:
-        """Where the model for a batch is kept: named after all that it was made from."""
+    def _cache_name(self, card: Card) -> str:
+        """The file's name says all that the model was made from."""
         import openvino
 
-        card: Card = self._checkpoint.card
-        made_from = [card.sha256, card.network, card.arguments, card.preprocessing.size, batch]
+        made_from = [card.sha256, card.network, card.arguments, card.preprocessing.size]
         made_by = [openvino.__version__, self._core.get_property("CPU", "FULL_DEVICE_NAME")]
         key = hashlib.sha256(json.dumps(made_from + made_by).encode()).hexdigest()
-        return self._folder / f"{card.network}-{key[:32]}.blob"
+        return f"{card.network}-{key[:32]}.blob"
 
-    def _model(self, batch: int):
-        with self._lock:
-            if batch not in self._compiled:
-                found = self._read(batch)
-                self._compiled |= self._compile() if found is None else {batch: found}
-            return self._compiled[batch]
-
-    def _read(self, batch: int):
+    def _read(self, file: Path):
         """The model in the cache, or None if it is not there or not readable."""
         import openvino
 
-        file = self.cache_file(batch)
         try:
             # Copy on write: the engine asks for memory that it may write to.
-            mapped = np.memmap(file, dtype=np.uint8, mode="c")
-            stored = openvino.Tensor(mapped, shared_memory=True)
-            compiled = self._core.import_model(stored, "CPU", self._settings)
-            self._mapped[batch] = mapped
-            return compiled
+            self._mapped = np.memmap(file, dtype=np.uint8, mode="c")
+            stored = openvino.Tensor(self._mapped, shared_memory=True)
+            return self._core.import_model(stored, "CPU", self._settings)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RuntimeError) as error:
             logger.warning("%s is not readable and is made anew: %s", file, error)
             return None
 
-    def _compile(self) -> dict:
-        """The models for one face and for any number, and both in the cache if it is writable."""
+    def _compile(self, checkpoint: Checkpoint, file: Path):
+        """The model made anew, and kept in the cache if that is writable."""
         import openvino
 
-        card = self._checkpoint.card
-        logger.info("Compiling the trunk of %s for this CPU, once.", card.name)
-        side = card.preprocessing.size
+        logger.info("Compiling the trunk of %s for this CPU, once.", checkpoint.card.name)
+        face = torch.zeros(1, 3, *[checkpoint.card.preprocessing.size] * 2)
         with _conversion, torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer is deprecated, and traces no branch here
-            trunk = self._checkpoint.network.trunk
-            model = openvino.convert_model(trunk, example_input=torch.zeros(1, 3, side, side))
-        compiled = {}
-        for batch in (ONE_FACE, ANY_FACES):
-            model.reshape([batch, 3, side, side])
-            compiled[batch] = self._core.compile_model(model, "CPU", self._settings)
-            content = compiled[batch].export_model().getvalue()
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(
-                    self.cache_file(batch), lambda file, c=content: file.write_bytes(c)
-                )
-            except OSError as error:
-                logger.info("The compiled model is not kept: %s", error)
+            trunk = copy.deepcopy(checkpoint.stored.trunk).float()  # needed here alone
+            model = openvino.convert_model(trunk, example_input=face)
+        model.reshape(list(face.shape))
+        compiled = self._core.compile_model(model, "CPU", self._settings)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            content = compiled.export_model().getvalue()
+            write_atomically(file, lambda path: path.write_bytes(content))
+        except OSError as error:
+            logger.info("The compiled model is not kept: %s", error)
         return compiled

@@ -150,6 +150,16 @@ def test_a_network_is_loaded_once_and_only_when_asked_for(photograph, monkeypatc
     assert loaded == ["mfn"]
 
 
+def test_warming_up_loads_all_that_there_is(monkeypatch):
+    loaded = []
+    real = checkpoints.load_network
+    monkeypatch.setattr(
+        "fer_models.analysis.load_network", lambda name: loaded.append(name) or real(name)
+    )
+    Analyzer(["mfn", "no-such-weights"]).warm_up()
+    assert set(loaded) == {"mfn", "no-such-weights"}
+
+
 def test_a_crowd_is_explained_in_part_and_says_so(photograph):
     face = detect_faces(photograph)[0]
     analysis = Analyzer(["mfn"]).analyze_faces(photograph, [face] * (MAX_FACES + 3))

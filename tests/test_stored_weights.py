@@ -1,0 +1,49 @@
+"""A checkpoint's weights stay in their file until they are run, and are real numbers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fer_models.checkpoints import CheckpointError, find_checkpoint, load_network, sha256_of
+
+MAPS = Path("/proc/self/maps")
+
+
+@pytest.mark.skipif(not MAPS.is_file(), reason="this system does not list what is mapped")
+def test_weights_are_mapped_from_their_file():
+    file = find_checkpoint("mfn")
+    checkpoint = load_network(file)
+    mapped = [
+        [int(end, 16) for end in line.split()[0].split("-")]
+        for line in MAPS.read_text().splitlines()
+        if line.endswith(str(file))
+    ]
+    for name, tensor in checkpoint.stored.state_dict().items():
+        assert any(begin <= tensor.data_ptr() < end for begin, end in mapped), name
+
+
+def test_what_is_run_is_a_copy_in_float32_and_the_head_alone_is_the_networks_own():
+    checkpoint = load_network("ddamfn")
+    stored, network = checkpoint.stored.state_dict(), checkpoint.network.state_dict()
+    for name, tensor in network.items():
+        assert tensor.dtype in (torch.float32, torch.int64), name
+        assert torch.equal(tensor, stored[name].to(tensor.dtype)), name
+        assert tensor.data_ptr() != stored[name].data_ptr(), name
+    for name, tensor in checkpoint.head.state_dict().items():
+        assert torch.equal(tensor, network[f"head.{name}"]), name
+    assert not any(p.requires_grad for p in checkpoint.network.parameters())
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.complex64])
+def test_weights_that_are_no_real_numbers_are_refused_by_name(tmp_path, kind):
+    original, file = find_checkpoint("mfn"), tmp_path / "odd.safetensors"
+    state = load_file(original)
+    state["head.fc.bias"] = state["head.fc.bias"].to(kind)
+    save_file(state, file)
+    card = json.loads(original.with_suffix(".json").read_text())
+    file.with_suffix(".json").write_text(json.dumps({**card, "sha256": sha256_of(file)}))
+    with pytest.raises(CheckpointError, match=r"head\.fc\.bias"):
+        load_network(file)
