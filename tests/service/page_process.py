@@ -1,0 +1,68 @@
+"""`python app.py` in a process of its own, with settings of its own; not a test file itself."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+START_LIMIT_S = 240
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A running page: its address, its process, and the file of what it prints."""
+
+    url: str
+    process: subprocess.Popen
+    log: Path
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def running_page(folder: Path, **environment: str) -> Iterator[Page]:
+    """Start the page, with these environment variables, until it answers; end it afterwards."""
+    url, log = f"http://127.0.0.1:{free_port()}/", folder / "log.txt"
+    settings = {"PYTHONUNBUFFERED": "1", "GRADIO_TEMP_DIR": str(folder / "uploads"), **environment}
+    began = time.monotonic()
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", url.rsplit(":", 1)[1].rstrip("/")],
+            cwd=ROOT,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **settings},
+        )
+    try:
+        while not answers(url):
+            if process.poll() is not None or time.monotonic() - began > START_LIMIT_S:
+                raise RuntimeError(f"the page did not start: {log.read_text()}")
+            time.sleep(0.05)
+        yield Page(url, process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
