@@ -51,24 +51,24 @@ def attend(head: nn.Module, features: Tensor) -> list[Attention]:
 @torch.no_grad()
 def summarise_factors(columns: Tensor, rows: Tensor) -> list[Attention]:
     """As `attend`, from what `DDAN.factors` gave: (N,heads,C,7,1) and (N,heads,C,1,7)."""
-    columns, rows = columns.cpu(), rows.cpu()
     maps = columns * rows  # (N, heads, C, 7, 7)
     fused, winning_head = maps.max(dim=1)  # (N, C, 7, 7) each
     num_heads = maps.shape[1]
     shares = torch.stack([(winning_head == i).float().mean(dim=1) for i in range(num_heads)], dim=1)
     winner_share, winner = shares.max(dim=1)  # (N, 7, 7) each, over the heads
     differences = (maps.unsqueeze(1) - maps.unsqueeze(2)).square().mean(dim=(3, 4, 5))
+    values = {
+        "columns": columns.mean(dim=2).squeeze(-1),
+        "rows": rows.mean(dim=2).squeeze(-2),
+        "maps": maps.mean(dim=2),
+        "fused": fused.mean(dim=1),
+        "winner": winner,
+        "winner_share": winner_share,
+        "pairwise_mse": differences,
+    }
+    arrays = {name: value.cpu().numpy() for name, value in values.items()}
     return [
-        Attention(
-            columns=columns[n].mean(dim=1).squeeze(-1).numpy(),
-            rows=rows[n].mean(dim=1).squeeze(-2).numpy(),
-            maps=maps[n].mean(dim=1).numpy(),
-            fused=fused[n].mean(dim=0).numpy(),
-            winner=winner[n].numpy(),
-            winner_share=winner_share[n].numpy(),
-            pairwise_mse=differences[n].numpy(),
-        )
-        for n in range(len(columns))
+        Attention(**{name: array[n] for name, array in arrays.items()}) for n in range(len(maps))
     ]
 
 
@@ -97,10 +97,8 @@ class ChannelAttention:
 def attend_channels(head: nn.Module, features: Tensor) -> list[ChannelAttention]:
     """As `attend`, without the mean over the channels."""
     columns, rows = head.factors(features)  # (N, heads, C, 7, 1), (N, heads, C, 1, 7)
-    return [
-        ChannelAttention(columns[n].squeeze(-1).numpy(), rows[n].squeeze(-2).numpy())
-        for n in range(len(features))
-    ]
+    columns, rows = columns.squeeze(-1).cpu().numpy(), rows.squeeze(-2).cpu().numpy()
+    return [ChannelAttention(*profiles) for profiles in zip(columns, rows, strict=True)]
 
 
 @torch.no_grad()
@@ -136,4 +134,4 @@ def probabilities_without_heads(
 ) -> np.ndarray:
     """(N,heads,K) calibrated probabilities with each DDA head in turn switched off."""
     logits = [without_head(head, features, i) for i in range(len(head.dda_heads))]
-    return calibration.probabilities(torch.stack(logits, dim=1)).numpy()
+    return calibration.probabilities(torch.stack(logits, dim=1)).cpu().numpy()

@@ -145,7 +145,7 @@ def test_the_tab_key_reaches_every_control_and_shows_where_it_is(example, name):
             "e => e.outerHTML.slice(0, 200)"
         )
         for number in set(range(count)) - reached
-        if example.locator(f"[data-control='{number}']").first.is_enabled()  # not switched off since
+        if example.locator(f"[data-control='{number}']").first.is_enabled()  # still
     ]
     assert missed == []
     assert unmarked == []
