@@ -165,11 +165,16 @@ def import_file(arguments: argparse.Namespace) -> None:
 
 def bench(arguments: argparse.Namespace) -> None:
     from fer_models.bench import benchmark, describe
+    from fer_models.bench_engines import compare_engines, describe_engines
 
     if arguments.repeats < 1:
         raise ValueError("--repeats counts runs; give 1 or more.")
-    result = benchmark(arguments.repeats)
-    print(describe(result))
+    if arguments.engines:
+        result = compare_engines(arguments.repeats)
+        print(describe_engines(result))
+    else:
+        result = benchmark(arguments.repeats)
+        print(describe(result))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")
 
@@ -204,6 +209,9 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("bench", help="time this library against the plain way")
     command.add_argument("--json", type=Path, help="write the measurements there too")
     command.add_argument("--repeats", type=int, default=20, help="runs of each way")
+    command.add_argument(
+        "--engines", action="store_true", help="instead: each trunk in every installed engine"
+    )
     command.set_defaults(run=bench)
 
     command = commands.add_parser("checkpoints", help="list the checkpoints, or download one")

@@ -152,6 +152,7 @@ class Run:
         *,
         resume: bool = False,
         compile_network: bool = False,
+        bfloat16: bool = False,
         workers: Workers | None = None,
     ):
         self.recipe = recipe
@@ -160,6 +161,7 @@ class Run:
         self.folder = folder
         self.workers = workers or Workers()
         self.device = self.workers.device
+        self.bfloat16 = bfloat16 or self.device.type == "cuda"
         self._check_batch_size()
         self.expressions = train_faces.expressions
         self.network = self.workers.synchronise_normalisation(self._build_network())
@@ -249,7 +251,7 @@ class Run:
     ) -> tuple[Tensor, Tensor]:
         """Put the gradients of a batch's loss in place; the loss and the logits (n,K)."""
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             loss, logits = self.objective(images, targets, taught)
         loss.backward()
         return loss.detach(), logits.detach()
@@ -492,6 +494,7 @@ class Run:
             "steps": self.step,
             "minutes": round(self.minutes, 1),
             "device": device_name(self.workers),
+            "precision": "bfloat16 where autocast has it" if self.bfloat16 else "float32",
             "torch": torch.__version__,
         }
 

@@ -39,6 +39,11 @@ def main() -> None:
     parser.add_argument(
         "--compile", action="store_true", help="torch.compile; needs a C++ compiler"
     )
+    parser.add_argument(
+        "--bfloat16",
+        action="store_true",
+        help="mixed precision on a CPU too, for those with AVX-512 BF16; a GPU always has it",
+    )
     arguments = parser.parse_args()
     workers = join_workers()
     level = logging.INFO if workers.is_first else logging.WARNING
@@ -52,6 +57,7 @@ def main() -> None:
             arguments.out,
             resume=arguments.resume,
             compile_network=arguments.compile,
+            bfloat16=arguments.bfloat16,
             workers=workers,
         )
     except (ValueError, OSError) as error:
