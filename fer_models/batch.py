@@ -9,9 +9,10 @@ import csv
 import os
 import shutil
 import tempfile
+import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -21,10 +22,17 @@ from typing import TextIO
 import numpy as np
 from matplotlib.figure import Figure
 
-from fer_models.analysis import DISPLAY_NAMES, Analysis, Analyzer
+from fer_models.analysis import (
+    DISPLAY_NAMES,
+    MAX_FACES,
+    Analysis,
+    Analyzer,
+    FaceResult,
+    NetworkResult,
+)
 from fer_models.checkpoints import CheckpointError
 from fer_models.expressions import EXPRESSIONS
-from fer_models.faces import CROP_SIZE_PX
+from fer_models.faces import CROP_SIZE_PX, Face, align_face, detect_faces, face_of_crop
 from fer_models.figures import overlay_heatmap, scale_heatmap
 from fer_models.images import MAX_BYTES, ImageError, load_image
 from fer_models.words import Words, load_words
@@ -35,6 +43,9 @@ MAX_RATIO = 200
 # A zip's list of contents is read whole; this much is about twenty thousand names.
 MAX_ZIP_LIST_BYTES = 2_000_000
 MAP_SIDE = 7
+# Faces wait at most this long for others that fill a GPU's batch with them.
+READ_AHEAD_S = 1.0
+MAP_DIGITS = 6
 # What a spreadsheet takes for a formula at the beginning of a cell, full-width forms included.
 FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 
@@ -102,6 +113,7 @@ def list_pictures(
     sources: Sequence[str | Path],
     limits: Limits = Limits(),  # noqa: B008 - frozen
     name_encodings: Sequence[str] = ("utf-8",),
+    names: Mapping[str, str] | None = None,
 ) -> Listing:
     """The pictures in files, folders and zip files, in order, without opening any of them.
 
@@ -110,14 +122,17 @@ def list_pictures(
     Args:
         sources: names in a folder or a zip are relative to it.
         name_encodings: tried in order on a zip's names that do not say what they are written in.
+        names: source -> what the table calls that file, where it is not its own name.
 
     Raises:
         BatchError: if there are more pictures or bytes than the limits allow, or a source is
             missing. Nothing has been decoded then.
     """
     pictures, problems, total = [], [], 0
-    for source in map(Path, sources):
-        for found, size in _list_source(source, name_encodings):
+    for given in sources:
+        source = Path(given)
+        name = (names or {}).get(str(given), source.name)
+        for found, size in _list_source(source, name, name_encodings):
             if isinstance(found, Problem):
                 problems.append(found)
                 continue
@@ -133,7 +148,7 @@ def list_pictures(
 
 
 def _list_source(
-    source: Path, name_encodings: Sequence[str]
+    source: Path, name: str, name_encodings: Sequence[str]
 ) -> Iterator[tuple[PictureFile | Problem, int]]:
     """Every file of a source with its size in bytes, unpacked."""
     if source.is_dir():
@@ -144,7 +159,8 @@ def _list_source(
     elif source.suffix.lower() == ".zip":
         yield from _list_zip(source, name_encodings)
     elif source.is_file():
-        yield _judge(source.name, source), source.stat().st_size
+        if name == source.name or not _is_hidden(PurePosixPath(name).parts):
+            yield _judge(name, source), source.stat().st_size
     else:
         raise BatchError(Problem(source.name, "images.missing_file"))
 
@@ -288,20 +304,92 @@ def analyze_pictures(
     face_crop: bool = False,
     method: str = "grad-cam",
 ) -> Iterator[PictureResult]:
-    """Every picture's faces, explained for each network's own answer; arguments as `analyze`."""
+    """Every picture's faces, explained for each network's own answer; arguments as `analyze`.
+
+    Where networks run on a GPU, pictures are read ahead until their faces fill its batch.
+    """
+
+    def explain(crops: list[np.ndarray]) -> dict[str, list[NetworkResult]]:
+        return analyzer.analyze_crops(crops, method=method, networks=networks)
+
+    waiting, most, since = [], None, 0.0
     for picture, image in read_pictures(pictures):
-        if isinstance(image, Problem):
-            yield PictureResult(picture.name, problem=image)
-            continue
+        since = since if waiting else time.monotonic()
+        waiting.append(_find_faces(picture.name, image, face_crop))
+        faces = sum(len(found.faces) for found in waiting)
+        # The first picture does not wait: with it, the networks are loaded.
+        if most is None or faces >= most or time.monotonic() - since > READ_AHEAD_S:
+            yield from _explain_faces(waiting, explain)
+            waiting = []
+            most = faces_at_once(analyzer, networks) if most is None else most
+    yield from _explain_faces(waiting, explain)
+
+
+def faces_at_once(analyzer: Analyzer, networks: Sequence[str] | None = None) -> int:
+    """How many faces to collect before they are explained: a GPU's batch, and 0 on a CPU.
+
+    On a CPU, a face among many takes as long as a face alone, so waiting would only hold back what
+    is shown.
+    """
+    most = 0
+    for name in analyzer.networks if networks is None else networks:
         try:
-            analysis = analyzer.analyze(
-                image, face_crop=face_crop, method=method, networks=networks
-            )
-        except ValueError as error:
-            problem = Problem(picture.name, "batch.failed", {"error": str(error)})
-            yield PictureResult(picture.name, problem=problem)
+            runner = analyzer.runner(name)
+        except CheckpointError:
             continue
-        yield PictureResult(picture.name, analysis)
+        if runner.device.type != "cpu":
+            most = max(most, runner.batch_faces)
+    return most
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A picture's faces with their crops (112,112,3) RGB uint8, or the problem with it."""
+
+    name: str
+    faces: Sequence[Face] = ()
+    crops: Sequence[np.ndarray] = ()
+    left_out: int = 0
+    problem: Problem | None = None
+
+
+def _find_faces(name: str, image: np.ndarray | Problem, face_crop: bool) -> _Found:
+    if isinstance(image, Problem):
+        return _Found(name, problem=image)
+    try:
+        faces = [face_of_crop(image)] if face_crop else detect_faces(image)
+        kept = faces[:MAX_FACES]
+        crops = [align_face(image, face.landmarks) for face in kept]
+    except ValueError as error:
+        return _Found(name, problem=Problem(name, "batch.failed", {"error": str(error)}))
+    return _Found(name, kept, crops, len(faces) - len(kept))
+
+
+def _explain_faces(
+    pictures: Sequence[_Found],
+    explain: Callable[[list[np.ndarray]], dict[str, list[NetworkResult]]],
+) -> Iterator[PictureResult]:
+    """The pictures' results in order, from one run over all their faces."""
+    crops = [crop for found in pictures for crop in found.crops]
+    failed = None
+    try:
+        answers = explain(crops) if crops else {}
+    except ValueError as error:
+        failed = {"error": str(error)}
+    place = 0
+    for found in pictures:
+        problem = found.problem
+        if failed and found.crops:
+            problem = Problem(found.name, "batch.failed", failed)
+        if problem:
+            yield PictureResult(found.name, problem=problem)
+            continue
+        results = []
+        for index, (face, crop) in enumerate(zip(found.faces, found.crops, strict=True), place):
+            networks = {name: answers[name][index] for name in answers}
+            results.append(FaceResult(face, crop, networks))
+        place += len(results)
+        yield PictureResult(found.name, Analysis(results, left_out=found.left_out))
 
 
 class FaceTable:
@@ -412,6 +500,45 @@ class Tally:
         """The mean (112,112,3) uint8 of the aligned faces that got the answer; None if none."""
         count = self.answers[network][expression]
         return np.rint(self._crops[network, expression] / count).astype(np.uint8) if count else None
+
+
+def batch_report(tally: Tally, analyzer: Analyzer, words: Words | None = None) -> dict[str, object]:
+    """The counts, the mean heatmaps and the files passed over, as plain data for JSON.
+
+    Args:
+        words: for the reasons, English if None.
+    """
+    words = words or load_words()
+    networks = {}
+    for name, answers in tally.answers.items():
+        card = analyzer.checkpoint(name).card
+        networks[name] = {
+            "checkpoint": {"name": card.name, "sha256": card.sha256},
+            "unsure": tally.unsure[name],
+            "answers": {
+                expression: {
+                    "faces": count,
+                    "mean_heatmap": _rounded(tally.mean_map(name, expression)),
+                }
+                for expression, count in answers.items()
+            },
+        }
+    return {
+        "pictures": tally.pictures,
+        "faces": tally.faces,
+        "pictures_without_a_face": tally.faceless,
+        "faces_left_out": tally.left_out,
+        "disagreements": tally.disagreements,
+        "scale": "each heatmap cut off below 0 and divided by its own maximum, then their mean",
+        "networks": networks,
+        "passed_over": [
+            {"file": problem.name, "reason": problem.text(words)} for problem in tally.problems
+        ],
+    }
+
+
+def _rounded(values: np.ndarray | None) -> list[list[float]] | None:
+    return None if values is None else np.round(values, MAP_DIGITS).tolist()
 
 
 def draw_mean(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import struct
 import zipfile
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fer_models import batch
-from fer_models.analysis import Analysis, FaceResult, GradCam, NetworkResult
+from fer_models.analysis import Analysis, Analyzer, FaceResult, GradCam, NetworkResult
 from fer_models.batch import (
     BatchError,
     Limits,
@@ -20,6 +22,7 @@ from fer_models.batch import (
     Problem,
     Tally,
     analyze_pictures,
+    batch_report,
     draw_mean,
     draw_mean_heatmaps,
     list_pictures,
@@ -29,6 +32,7 @@ from fer_models.batch import (
     usable_networks,
 )
 from fer_models.checkpoints import CheckpointError
+from fer_models.engines import Runner
 from fer_models.faces import Face
 from fer_models.words import LANGUAGES, load_words
 from tests.conftest import EXAMPLE, SHIPPED
@@ -333,17 +337,128 @@ def test_a_photograph_in_a_zip_answers_as_by_itself(analyzer, tmp_path):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
 
 
-def test_an_error_in_one_picture_is_named_and_the_next_is_read(tmp_path):
-    class Lame:
-        def analyze(self, image, **_):
-            if image[0, 0, 0] == 7:
-                raise ValueError("The landmarks coincide.")
-            return Analysis([])
+def test_an_error_in_one_picture_is_named_and_the_next_is_read(tmp_path, monkeypatch):
+    def search(image):
+        if image[0, 0, 0] == 7:
+            raise ValueError("The landmarks coincide.")
+        return []
 
+    monkeypatch.setattr(batch, "detect_faces", search)
     file = write_zip(tmp_path / "p.zip", {"a.png": picture(shade=7), "b.png": picture()})
-    first, second = analyze_pictures(Lame(), list_pictures([file]).pictures)
+    first, second = analyze_pictures(Analyzer(()), list_pictures([file]).pictures)
     assert first.problem.text(WORDS) == "a.png: The landmarks coincide."
     assert second.analysis.faces == []
+
+
+class Toy(Analyzer):
+    """An analyzer whose trunk and head work on each face by itself, to the last bit.
+
+    Args:
+        device: what the runner says it runs on.
+        batch_faces: how many faces it takes at once.
+
+    Attributes:
+        runs: the number of faces in each run of the trunk.
+    """
+
+    def __init__(self, device: str = "cpu", batch_faces: int = 8):
+        super().__init__(("mfn",), engine="torch")
+        self.runs: list[int] = []
+        head = torch.nn.Module()
+        head.forward = lambda features: features[:, :8, 3, 3] * features[:, :8, 0, 6]
+
+        def trunk(images: torch.Tensor) -> torch.Tensor:
+            self.runs.append(len(images))
+            grid = torch.linspace(0, 1, 8)[:, None, None]
+            return images[:, :1, ::16, ::16][..., :7, :7] * 3 + grid
+
+        self._runner = Runner(trunk, head, "torch", torch.device(device), batch_faces)
+
+    def runner(self, name: str) -> Runner:
+        return self._runner
+
+
+@pytest.fixture
+def crops(tmp_path) -> Path:
+    """A zip of nine face crops, one of them torn, and a text."""
+    noise = np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), np.uint8)
+    entries = {}
+    for number, pixels in enumerate(noise):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        entries[f"{number}.png"] = buffer.getvalue()
+    entries["4.png"] = entries["4.png"][:100]
+    return write_zip(tmp_path / "crops.zip", entries)
+
+
+def table_of(analyzer: Analyzer, file: Path, folder: Path) -> tuple[bytes, list[str]]:
+    """The table as it is written, and the pictures with a problem."""
+    labels, _ = usable_networks(analyzer)
+    failed = []
+    with open_table(folder / "faces.csv", labels) as table:
+        for one in analyze_pictures(analyzer, list_pictures([file]).pictures, face_crop=True):
+            table.add(one)
+            failed += [one.name] if one.problem else []
+    return (folder / "faces.csv").read_bytes(), failed
+
+
+def test_on_a_gpu_faces_of_many_pictures_are_explained_at_once_with_the_same_table(
+    crops, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(batch, "READ_AHEAD_S", 60.0)
+    alone, together = Toy("cpu"), Toy("cuda", batch_faces=3)
+    expected = table_of(alone, crops, tmp_path)
+    assert table_of(together, crops, tmp_path) == expected and expected[1] == ["4.png"]
+    assert expected[0].count(b"\r\n") == 1 + 8
+    assert alone.runs == [1] * 8
+    assert together.runs == [1, 3, 3, 1]  # the first alone, since the networks load with it
+
+
+def test_on_a_gpu_no_picture_waits_longer_than_a_moment(crops, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "READ_AHEAD_S", 0.0)
+    patient = Toy("cuda", batch_faces=128)
+    table_of(patient, crops, tmp_path)
+    assert patient.runs == [1] * 8
+
+
+def test_on_a_cpu_a_picture_is_done_before_the_next_is_read(crops, monkeypatch):
+    read = []
+    load = batch.load_image
+    monkeypatch.setattr(batch, "load_image", lambda file: read.append(1) or load(file))
+    pictures = list_pictures([crops]).pictures
+    for done, _ in enumerate(analyze_pictures(Toy(), pictures, face_crop=True), start=1):
+        assert len(read) == done
+
+
+def test_what_no_network_can_explain_is_a_problem_of_every_picture_with_a_face(crops):
+    pictures = list_pictures([crops]).pictures
+    results = list(analyze_pictures(Toy(), pictures, face_crop=True, method="tea-leaves"))
+    keys = [one.problem.key for one in results]
+    assert keys.count("batch.failed") == 8 and keys[4] == "images.damaged"
+
+
+def test_a_folders_file_keeps_the_name_that_the_browser_gave_it(tmp_path):
+    for name in ("1.png", "2.png", "notes.txt", ".3.png"):
+        (tmp_path / name).write_bytes(picture())
+    files = [str(tmp_path / name) for name in ("1.png", "2.png", "notes.txt", ".3.png")]
+    names = {files[0]: "holiday/a/1.png", files[2]: "holiday/notes.txt", files[3]: "holiday/.3.png"}
+    listing = list_pictures(files, names=names)
+    assert [p.name for p in listing.pictures] == ["holiday/a/1.png", "2.png"]
+    assert reasons(listing.problems) == {"holiday/notes.txt": "batch.no_picture"}
+
+
+def test_the_report_has_the_counts_the_mean_maps_and_what_was_passed_over(analyzer):
+    tally = Tally({"mfn": ("neutral", "happiness")}, [Problem("notes.txt", "batch.no_picture")])
+    tally.add(result("a.png", {"mfn": ("happiness", 0.9)}, 8, 10))
+    report = json.loads(json.dumps(batch_report(tally, analyzer)))
+    assert (report["pictures"], report["faces"]) == (1, 1)
+    mfn = report["networks"]["mfn"]
+    assert mfn["checkpoint"]["sha256"] == analyzer.checkpoint("mfn").card.sha256
+    assert mfn["answers"]["happiness"]["mean_heatmap"][1] == [0, 1, 0, 0, 0, 0, 0]
+    assert mfn["answers"]["neutral"] == {"faces": 0, "mean_heatmap": None}
+    assert report["passed_over"] == [
+        {"file": "notes.txt", "reason": "notes.txt: not a picture by its name."}
+    ]
 
 
 def test_no_usable_network_is_an_error(analyzer):
