@@ -181,6 +181,19 @@ def find_crop_landmarks(crops: np.ndarray, batch_size: int = 512) -> tuple[np.nd
     return landmarks, np.concatenate([scores for _, _, scores in found])
 
 
+def usual_landmarks(width: int, height: int) -> np.ndarray:
+    """Where landmarks (5,2) usually lie in a face crop, in its pixels."""
+    return FACE_CROP_LANDMARKS * [width, height] - 0.5
+
+
+def place_crop_landmarks(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `find_crop_landmarks`, with the usual ones where the score is too low."""
+    found, scores = find_crop_landmarks(crops)
+    is_found = scores >= MIN_LANDMARK_SCORE
+    usual = usual_landmarks(crops.shape[2], crops.shape[1])
+    return np.where(is_found[:, None, None], found, usual), scores
+
+
 def _last_network(regions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """MTCNN's last network on regions (N,H,W,3) around faces.
 
@@ -203,10 +216,9 @@ def face_of_crop(image: np.ndarray) -> Face:
     """The face of an image (H,W,3) RGB uint8 that is a face crop already."""
     height, width = image.shape[:2]
     box = (0.0, 0.0, float(width), float(height))
-    landmarks, scores = find_crop_landmarks(image[None])
-    if scores[0] >= MIN_LANDMARK_SCORE:
-        return Face(box, landmarks[0], float(scores[0]), "face-crop")
-    return Face(box, FACE_CROP_LANDMARKS * [width, height] - 0.5, float(scores[0]), "framed")
+    landmarks, scores = place_crop_landmarks(image[None])
+    source = "face-crop" if scores[0] >= MIN_LANDMARK_SCORE else "framed"
+    return Face(box, landmarks[0], float(scores[0]), source)
 
 
 def similarity_transform(source: np.ndarray, destination: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ agreed label train in every fold and are measured in none.
 """
 
 import argparse
-import json
 import logging
 import time
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_models.calibration import Calibration
-from fer_models.checkpoints import load_network, write_atomically
+from fer_models.checkpoints import load_network
 from training.datasets import SPLITS, load_faces
 from training.datasets.face_set import NO_LABEL, FaceSet
 from training.distributed import Workers
@@ -22,6 +21,7 @@ from training.engine import NotFinished, Run
 from training.evaluate import predict_logits
 from training.metrics import Metrics, measure
 from training.recipe import Recipe, load_recipe
+from training.records import read_record, write_json
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
@@ -39,6 +39,15 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarra
     return numbers
 
 
+def measure_checkpoint(file: Path, faces: FaceSet, flip: bool) -> Metrics:
+    """Uncorrected metrics of a checkpoint on labelled faces."""
+    checkpoint, device = load_network(file), Workers().device
+    network = checkpoint.network.to(device)
+    logits = predict_logits(network, faces, checkpoint.card.preprocessing, device, flip)
+    plain = Calibration.none(len(faces.expressions)).probabilities(logits).numpy()
+    return measure(plain, faces.labels, faces.expressions)
+
+
 def run_fold(
     recipe: Recipe, faces: FaceSet, numbers: np.ndarray, fold: int, out: Path, kind: str, minutes
 ) -> Metrics:
@@ -46,24 +55,26 @@ def run_fold(
 
     Raises:
         NotFinished: if the minutes ran out; the next call goes on.
+        ValueError: if the folder holds a fold of another recipe, data set or number of folds.
     """
     folder = out / f"fold-{fold + 1:02d}"
     file = folder / "metrics.json"
-    if file.is_file():
-        return Metrics(**json.loads(file.read_text()))
+    origin = {
+        "recipe": recipe.to_dict(),
+        "data": kind,
+        "number of images": len(faces),
+        "number of folds": int(numbers.max()) + 1,
+    }
+    record = read_record(file, origin)
+    if record and record["metrics"]:
+        return Metrics(**record["metrics"])
     held_out = faces.subset(numbers == fold)
     run = Run(recipe, faces.subset(numbers != fold), held_out, folder, resume=True)
+    write_json(file, {**origin, "metrics": None})  # a fold that is broken off says whose it is
     run.train(minutes)
-    card = run.export("checkpoint", kind)
-    network = load_network(folder / "checkpoint.safetensors").network
-    device = Workers().device
-    logits = predict_logits(
-        network.to(device), held_out, card.preprocessing, device, recipe.test_flip
-    )
-    plain = Calibration.none(len(faces.expressions)).probabilities(logits).numpy()
-    metrics = measure(plain, held_out.labels, faces.expressions)
-    text = json.dumps(asdict(metrics), indent=2) + "\n"
-    write_atomically(file, lambda path: path.write_text(text))
+    run.export("checkpoint", kind)
+    metrics = measure_checkpoint(folder / "checkpoint.safetensors", held_out, recipe.test_flip)
+    write_json(file, {**origin, "metrics": asdict(metrics)})
     return metrics
 
 

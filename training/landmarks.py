@@ -17,7 +17,6 @@ from fer_models import faces
 logger = logging.getLogger(__name__)
 
 CACHE_FILE = Path(__file__).with_name("landmarks_fer2013.npz")
-SIDE_PX = 48
 # A landmark is stored in a byte: a quarter of a pixel, from 8 pixels outside the image.
 STEPS_PER_PX = 4
 OUTSIDE_PX = 8
@@ -40,9 +39,7 @@ def unpack_landmarks(packed: np.ndarray) -> np.ndarray:
 
 def find_landmarks(images: np.ndarray) -> np.ndarray:
     """Landmarks (N,5,2) in pixels of grey face crops (N,48,48); the usual ones where none are."""
-    found, scores = faces.find_crop_landmarks(np.repeat(images[..., None], 3, axis=-1))
-    framed = faces.FACE_CROP_LANDMARKS * SIDE_PX - 0.5
-    return np.where((scores >= faces.MIN_LANDMARK_SCORE)[:, None, None], found, framed)
+    return faces.place_crop_landmarks(np.repeat(images[..., None], 3, axis=-1))[0]
 
 
 def load_landmarks(images: np.ndarray, cache_file: Path = CACHE_FILE) -> np.ndarray:
@@ -70,7 +67,10 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the folder of FER2013, in any of its forms")
     parser.add_argument("--out", type=Path, default=CACHE_FILE)
     arguments = parser.parse_args()
-    images = np.concatenate([read_records(arguments.data, split).images for split in SPLITS])
+    try:
+        images = np.concatenate([read_records(arguments.data, split).images for split in SPLITS])
+    except ValueError as error:
+        parser.exit(2, f"{error}\n")
     all_hashes = np.array([pixel_hash(image) for image in images], dtype=np.uint64)
     hashes, first = np.unique(all_hashes, return_index=True)
     landmarks = pack_landmarks(find_landmarks(images[first]))

@@ -14,16 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fer_models.calibration import Calibration
-from fer_models.checkpoints import SHIPPED_FOLDER, load_network, write_atomically
-from training.crossval import run_fold, stratified_folds
+from fer_models.checkpoints import SHIPPED_FOLDER
+from training.crossval import measure_checkpoint, run_fold, stratified_folds
 from training.datasets import SPLITS, load_faces
-from training.datasets.face_set import FaceSet
-from training.distributed import Workers
+from training.datasets.source import SUBSET
 from training.engine import NotFinished, Run
-from training.evaluate import predict_logits
-from training.metrics import Metrics, measure
 from training.recipe import Recipe, load_recipe
+from training.records import read_record, write_json
 from training.results import write_table
 from training.tables import TABLES, Row, Table
 
@@ -36,10 +33,11 @@ FOLDS = 10
 
 @dataclass(frozen=True)
 class Job:
-    """One training run of a table: a row with a seed."""
+    """One training run of a table: a row with a seed, on data of one kind ("#subset" behind it)."""
 
     row: Row
     recipe: Recipe
+    data: str
     folder: Path
 
     @property
@@ -47,8 +45,19 @@ class Job:
         return self.folder / "result.json"
 
     @property
+    def origin(self) -> dict:
+        """What makes the result; a folder that holds another's is refused."""
+        folds = FOLDS if self.row.fold is not None else None
+        return {"recipe": self.recipe.to_dict(), "data": self.data, "number of folds": folds}
+
+    @property
     def result(self) -> dict | None:
-        return json.loads(self.result_file.read_text()) if self.result_file.is_file() else None
+        """The finished run's numbers.
+
+        Raises:
+            ValueError: if they are another recipe's or data set's.
+        """
+        return read_record(self.result_file, self.origin)
 
     @property
     def is_begun(self) -> bool:
@@ -56,13 +65,21 @@ class Job:
 
 
 def plan_jobs(
-    table: Table, kind: str, seeds: list[int], runs: Path, overrides: list[str]
+    table: Table, data: str, seeds: list[int], runs: Path, overrides: list[str]
 ) -> list[Job]:
     """The table's jobs, all rows of the first seed before any of the next.
 
+    Args:
+        data: "KIND:PATH"; the path does not matter here.
+
     Raises:
-        ValueError: if an override is no key of a recipe, or has the wrong type.
+        ValueError: if the kind is unknown, or an override is no key of a recipe, or has the wrong
+            type.
     """
+    kind = data.partition(":")[0]
+    if kind not in SPLITS:
+        raise ValueError(f"{data!r}: give the data as KIND:PATH; kinds are {', '.join(SPLITS)}.")
+    part = SUBSET if data.endswith(SUBSET) else ""
     base = load_recipe(RECIPES / f"{table.recipe}.toml", overrides)
     jobs = []
     for seed in seeds:
@@ -71,7 +88,7 @@ def plan_jobs(
             folder = runs / kind / f"{row.run}-seed{seed}"
             if row.fold is not None:
                 folder = folder / f"fold-{row.fold + 1:02d}"
-            jobs.append(Job(row, replace(base, **changes), folder))
+            jobs.append(Job(row, replace(base, **changes), kind + part, folder))
     return jobs
 
 
@@ -92,15 +109,6 @@ def choose_job(jobs: list[Job], minutes_left: float, may_split: bool) -> Job | N
     if fitting:
         return fitting[0]
     return open_jobs[0] if open_jobs and may_split else None
-
-
-def measure_checkpoint(file: Path, faces: FaceSet, flip: bool) -> Metrics:
-    """Uncorrected metrics of a checkpoint on labelled faces."""
-    checkpoint, device = load_network(file), Workers().device
-    network = checkpoint.network.to(device)
-    logits = predict_logits(network, faces, checkpoint.card.preprocessing, device, flip)
-    plain = Calibration.none(len(faces.expressions)).probabilities(logits).numpy()
-    return measure(plain, faces.labels, faces.expressions)
 
 
 def run_job(job: Job, data: str, load: Callable, minutes: float | None) -> None:
@@ -127,6 +135,7 @@ def run_job(job: Job, data: str, load: Callable, minutes: float | None) -> None:
         metrics = measure_checkpoint(file, test_faces, job.recipe.test_flip)
     card = json.loads((job.folder / "checkpoint.json").read_text())
     result = {
+        **job.origin,
         "accuracy": round(100 * metrics.accuracy, 3),
         "balanced_accuracy": round(100 * metrics.balanced_accuracy, 3),
         "test_images": metrics.n,
@@ -139,8 +148,7 @@ def run_job(job: Job, data: str, load: Callable, minutes: float | None) -> None:
         "seed": job.recipe.seed,
         "confusion": metrics.confusion,
     }
-    text = json.dumps(result, indent=2) + "\n"
-    write_atomically(job.result_file, lambda path: path.write_text(text))
+    write_json(job.result_file, result)
 
 
 def work(
@@ -191,9 +199,9 @@ def main() -> None:
     name, data = arguments.table, arguments.data
     kind = data.partition(":")[0]
     try:
-        jobs = plan_jobs(TABLES[name], kind, arguments.seeds, arguments.runs, arguments.set)
+        jobs = plan_jobs(TABLES[name], data, arguments.seeds, arguments.runs, arguments.set)
         complete = work(name, data, jobs, arguments.results, arguments.minutes)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.exit(2, f"{error}\n")
     print((arguments.results / f"{name}-{kind}.md").read_text())
     if not complete:

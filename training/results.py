@@ -1,12 +1,13 @@
 """A reproduced table as JSON and as Markdown."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from fer_models.checkpoints import write_atomically
 from training.datasets import SPLITS
+from training.datasets.source import SUBSET
+from training.records import write_json
 from training.tables import TABLES, Row, Table
 
 NAMES = {
@@ -24,6 +25,8 @@ HEADER = (
     "gain, paper",
     "gain, ours",
     "balanced",
+    "parameters, paper",
+    "parameters, ours",
     "images",
     "seeds",
     "epochs",
@@ -40,7 +43,13 @@ def paper_kind(table: Table, kind: str) -> str:
 
 def summarise(row: Row, results: list[dict], column: str) -> dict:
     """A row's numbers over its finished seeds; accuracies in per cent."""
-    line = {"system": row.label, "paper": row.paper[column], "ours": None, "difference": None}
+    line = {
+        "system": row.label,
+        "paper": row.paper[column],
+        "paper_parameters": row.parameters,
+        "ours": None,
+        "difference": None,
+    }
     if not results:
         return line
     accuracies = [result["accuracy"] for result in results]
@@ -55,16 +64,12 @@ def summarise(row: Row, results: list[dict], column: str) -> dict:
         "balanced_accuracy": round(float(np.mean([r["balanced_accuracy"] for r in results])), 3),
         "seeds": [result["seed"] for result in results],
         "minutes": round(sum(result["minutes"] for result in results), 1),
+        "epochs": sorted({result["epochs"] for result in results}),
+        "devices": sorted({result["device"] for result in results}),
+        "is_part": any(result["data"].endswith(SUBSET) for result in results),
         **{
             key: results[0][key]
-            for key in (
-                "test_images",
-                "training_images",
-                "epochs",
-                "parameters",
-                "multiply_adds",
-                "device",
-            )
+            for key in ("test_images", "training_images", "parameters", "multiply_adds")
         },
     }
 
@@ -87,6 +92,8 @@ def mean_line(lines: list[dict]) -> dict:
         "balanced_accuracy": round(float(np.mean([x["balanced_accuracy"] for x in done])), 3),
         "test_images": sum(line["test_images"] for line in done),
         "minutes": round(sum(line["minutes"] for line in done), 1),
+        "epochs": sorted({epochs for line in done for epochs in line["epochs"]}),
+        "devices": sorted({device for line in done for device in line["devices"]}),
     }
 
 
@@ -101,9 +108,18 @@ def describe(table: Table, name: str, kind: str, lines: list[dict]) -> str:
             "The two columns are of different data sets, so their difference says little; compare "
             "the gains over the first row."
         )
-    epochs = {line["epochs"] for line in lines if line["ours"] is not None}
-    if epochs and max(epochs) < table.paper_epochs:
-        notes.append(f"SHORT SCHEDULE: {max(epochs):g} of the paper's {table.paper_epochs} epochs.")
+    done = [line for line in lines if line["ours"] is not None]
+    short = [
+        f"{line['system']} {line['epochs'][0]:g}"
+        for line in done
+        if line["epochs"][0] < table.paper_epochs
+    ]
+    if short:
+        notes.append(
+            f"SHORT SCHEDULE: of the paper's {table.paper_epochs} epochs, {', '.join(short)}."
+        )
+    if any(line["is_part"] for line in done):
+        notes.append("A PART OF THE DATA: fewer images than were published.")
     missing = [line["system"] for line in lines if line["ours"] is None]
     if missing:
         notes.append(f"Not run yet: {', '.join(missing)}.")
@@ -132,11 +148,13 @@ def markdown(title: str, lines: list[dict], notes: str) -> str:
                 _number(gain(line, "paper"), "+"),
                 _number(gain(line, "ours"), "+"),
                 _number(line.get("balanced_accuracy")),
+                line.get("paper_parameters", ""),
+                f"{line['parameters']:,}" if "parameters" in line else "",
                 str(line.get("test_images", "")),
                 ", ".join(map(str, line.get("seeds", []))),
-                f"{line['epochs']:g}" if "epochs" in line else "",
+                ", ".join(f"{epochs:g}" for epochs in line.get("epochs", [])),
                 f"{line['minutes']:.1f}" if "minutes" in line else "",
-                line.get("device", ""),
+                ", ".join(line.get("devices", [])),
             )
         )
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -164,7 +182,6 @@ def write_table(folder: Path, name: str, kind: str, results: list[tuple[Row, dic
         "rows": lines,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / f"{name}-{kind}.json", lambda path: path.write_text(text))
+    write_json(folder / f"{name}-{kind}.json", record)
     page = markdown(table.title, lines, notes)
     write_atomically(folder / f"{name}-{kind}.md", lambda path: path.write_text(page))

@@ -13,6 +13,7 @@ class Row:
         settings: what its recipe changes in the table's.
         paper: the paper's accuracy in per cent, by kind of data.
         fold: 0..9 where the row is one of ten folds.
+        parameters: their number as the paper writes it; empty where its table has none.
     """
 
     label: str
@@ -20,6 +21,7 @@ class Row:
     settings: dict
     paper: dict[str, float]
     fold: int | None = None
+    parameters: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ _MFN = {"network": "mfn"}
 _FOLDS = (90.69, 90.23, 89.89, 90.82, 89.83, 91.02, 91.82, 90.55, 90.55, 90.95)
 
 
+def _backbone(label: str, network: str, accuracy: float, parameters: str) -> Row:
+    settings = {} if network == "ddamfn" else {"network": network}
+    return Row(label, network, settings, {"rafdb": accuracy}, parameters=parameters)
+
+
 def _heads(count: int, accuracy: float) -> Row:
     if count == 0:
         return Row("0 heads", "mfn", _MFN, {"rafdb": accuracy})
@@ -55,11 +62,11 @@ TABLES = {
         "table_ddamfn",
         40,
         (
-            Row("MobileFaceNet", "mobilefacenet", {"network": "mobilefacenet"}, {"rafdb": 87.52}),
-            Row("ResNet-18", "resnet18", {"network": "resnet18"}, {"rafdb": 87.47}),
-            Row("ResNet-50", "resnet50", {"network": "resnet50"}, {"rafdb": 89.63}),
-            Row("MFN", "mfn", _MFN, {"rafdb": 90.32}),
-            Row("DDAMFN", "ddamfn", {}, {"rafdb": 91.35}),
+            _backbone("MobileFaceNet", "mobilefacenet", 87.52, "1.148 M"),
+            _backbone("ResNet-18", "resnet18", 87.47, "16.78 M"),
+            _backbone("ResNet-50", "resnet50", 89.63, "41.56 M"),
+            _backbone("MFN", "mfn", 90.32, "3.973 M"),
+            _backbone("DDAMFN", "ddamfn", 91.35, "4.106 M"),
         ),
         _LARGE,
     ),
@@ -113,14 +120,22 @@ TABLES = {
                 "resnet18_44",
                 {"network": "resnet18_44"},
                 {"fer2013": 69.769, "rafdb": 81.845},
+                parameters="11,180,103",
             ),
             Row(
                 "SPResNet18",
                 "spresnet18",
                 {"network": "spresnet18"},
                 {"fer2013": 72.444, "rafdb": 83.638},
+                parameters="4,188,487",
             ),
-            Row("SPResNet18_CA", "spresnet18_ca", {}, {"fer2013": 72.666, "rafdb": 84.420}),
+            Row(
+                "SPResNet18_CA",
+                "spresnet18_ca",
+                {},
+                {"fer2013": 72.666, "rafdb": 84.420},
+                parameters="4,263,223",
+            ),
         ),
         {"rafdb": {"grey": False, "mean": 0.5, "batch_size": 16}},
     ),

@@ -57,3 +57,32 @@ def test_a_fold_goes_on_where_it_stood_and_a_finished_one_is_not_run_again(tmp_p
     first = run_fold(*arguments, None)
     monkeypatch.setattr(crossval, "Run", None)
     assert run_fold(*arguments, None) == first
+
+
+def run_first_fold(folder, minutes, folds=3, count=96, kind="toy", **changes):
+    faces = toy.make_faces(count)
+    recipe = toy.make_recipe(epochs=[1.0], **changes)
+    return run_fold(recipe, faces, stratified_folds(faces.labels, folds), 0, folder, kind, minutes)
+
+
+@pytest.mark.parametrize(
+    "changes, other",
+    [
+        ({"lr": 0.3}, "another recipe;"),
+        ({"folds": 4}, "another number of folds;"),
+        ({"count": 80}, "another number of images;"),
+        ({"kind": "rafdb"}, "another data;"),
+    ],
+)
+def test_a_fold_that_another_run_began_is_not_gone_on_with(tmp_path, changes, other):
+    with pytest.raises(NotFinished):
+        run_first_fold(tmp_path, 0)
+    with pytest.raises(ValueError, match=rf"fold-01/metrics.json was made by {other}"):
+        run_first_fold(tmp_path, None, **changes)
+
+
+def test_a_fold_that_another_run_finished_is_not_taken_for_ones_own(tmp_path):
+    run_first_fold(tmp_path, None)
+    for changes in ({"lr": 0.3}, {"folds": 4}):
+        with pytest.raises(ValueError, match="choose another folder"):
+            run_first_fold(tmp_path, None, **changes)

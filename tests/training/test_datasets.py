@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import re
 import sys
 
 import numpy as np
@@ -12,8 +13,9 @@ from PIL import Image
 from fer_models import faces
 from fer_models.expressions import BASIC_EXPRESSIONS, EXPRESSIONS
 from fer_models.preprocessing import Preprocessing
-from training.datasets import KINDS, SPLITS, affectnet, load_faces, rafdb
+from training.datasets import KINDS, SPLITS, affectnet, fer2013, load_faces, rafdb
 from training.datasets.face_crops import find_landmarks
+from training.datasets.face_set import FaceSet
 from training.datasets.fer2013 import majority_labels, read_records, soft_labels
 
 GREY_48 = Preprocessing(grey=True, detail_px=48)
@@ -140,7 +142,7 @@ FER2013_FORMS = [write_parquet, write_csv_alone, write_csv_with_votes, write_ima
 @pytest.mark.parametrize("write", FERPLUS_FORMS)
 def test_every_form_of_ferplus_gives_the_same_faces(tmp_path, write):
     write(tmp_path)
-    loaded = load_faces(f"ferplus:{tmp_path}", "Training", GREY_48)
+    loaded = load_faces(f"ferplus:{tmp_path}#subset", "Training", GREY_48)
     assert loaded.expressions == EXPRESSIONS
     assert loaded.names == ("fer0000000.png", "fer0000001.png", "fer0000002.png")
     assert loaded.labels.tolist() == [
@@ -158,25 +160,25 @@ def test_every_form_of_ferplus_gives_the_same_faces(tmp_path, write):
 @pytest.mark.parametrize("write", FER2013_FORMS)
 def test_every_form_of_fer2013_gives_the_same_labels(tmp_path, write):
     write(tmp_path)
-    loaded = load_faces(f"fer2013:{tmp_path}", "Training", GREY_48)
+    loaded = load_faces(f"fer2013:{tmp_path}#subset", "Training", GREY_48)
     assert loaded.expressions == BASIC_EXPRESSIONS
     labels = [BASIC_EXPRESSIONS[label] for label in loaded.labels]
     assert sorted(labels) == ["anger", "happiness", "neutral", "surprise"]
     assert np.array_equal(loaded.targets.argmax(axis=1), loaded.labels)
-    private = load_faces(f"fer2013:{tmp_path}", "PrivateTest", GREY_48)
+    private = load_faces(f"fer2013:{tmp_path}#subset", "PrivateTest", GREY_48)
     assert [BASIC_EXPRESSIONS[label] for label in private.labels] == ["fear"]
 
 
 @pytest.mark.parametrize("write", [write_parquet, write_csv_with_votes, write_ferplus_folders])
 def test_ferplus_images_are_read_bit_for_bit(tmp_path, write):
     write(tmp_path)
-    images = read_records(str(tmp_path), "Training").images
+    images = read_records(str(tmp_path), "Training", is_part=True).images
     assert all(np.array_equal(images[seed], drawn(seed)) for seed in range(4))
 
 
 def test_fer2013s_own_label_can_enter_the_soft_labels(tmp_path):
     write_parquet(tmp_path)
-    loaded = load_faces(f"ferplus:{tmp_path}", "PrivateTest", GREY_48, fer2013_weight=0.25)
+    loaded = load_faces(f"ferplus:{tmp_path}#subset", "PrivateTest", GREY_48, fer2013_weight=0.25)
     wanted = dict.fromkeys(EXPRESSIONS, 0.0) | {"contempt": 0.75, "fear": 0.25}
     assert loaded.targets[0].tolist() == pytest.approx(list(wanted.values()))
 
@@ -185,7 +187,7 @@ def test_a_row_that_ferplus_leaves_out_is_left_out(tmp_path):
     write_csv(tmp_path, votes=True)
     file = tmp_path / "fer2013new.csv"
     file.write_text(file.read_text().replace("fer0000000.png", ""))
-    loaded = load_faces(f"ferplus:{tmp_path}", "Training", GREY_48)
+    loaded = load_faces(f"ferplus:{tmp_path}#subset", "Training", GREY_48)
     assert loaded.names == ("fer0000001.png", "fer0000002.png")
 
 
@@ -231,18 +233,18 @@ def test_the_real_votes_give_the_published_numbers_of_images(fer2013_folder, spl
 
 def test_an_unknown_split_lists_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match="no split 'train'; it has Training"):
-        load_faces(f"fer2013:{tmp_path}", "train", GREY_48)
+        load_faces(f"fer2013:{tmp_path}#subset", "train", GREY_48)
 
 
 def test_a_folder_without_fer2013_says_what_is_expected(tmp_path):
-    with pytest.raises(ValueError, match=r"expected Training\*\.parquet"):
-        load_faces(f"fer2013:{tmp_path}", "Training", GREY_48)
+    with pytest.raises(ValueError, match=r"Expected Training\*\.parquet"):
+        load_faces(f"fer2013:{tmp_path}#subset", "Training", GREY_48)
 
 
 def test_ferplus_without_votes_names_the_missing_file(tmp_path):
     write_csv(tmp_path, votes=False)
-    with pytest.raises(ValueError, match="put fer2013new.csv beside"):
-        load_faces(f"ferplus:{tmp_path}", "Training", GREY_48)
+    with pytest.raises(ValueError, match="Put fer2013new.csv beside"):
+        load_faces(f"ferplus:{tmp_path}#subset", "Training", GREY_48)
 
 
 def test_votes_of_another_number_of_rows_are_refused(tmp_path):
@@ -250,26 +252,127 @@ def test_votes_of_another_number_of_rows_are_refused(tmp_path):
     file = tmp_path / "fer2013new.csv"
     file.write_text("\n".join(file.read_text().splitlines()[:-1]))
     with pytest.raises(ValueError, match=r"fer2013new.csv: 5 rows, but fer2013.csv has 6"):
-        load_faces(f"ferplus:{tmp_path}", "Training", GREY_48)
+        load_faces(f"ferplus:{tmp_path}#subset", "Training", GREY_48)
 
 
-def test_a_fer2013_label_out_of_range_is_refused(tmp_path):
-    write_csv(tmp_path, votes=False)
-    file = tmp_path / "fer2013.csv"
-    file.write_text(file.read_text().replace("\n3,", "\n7,", 1))
-    with pytest.raises(ValueError, match="labels are 0 to 6"):
-        load_faces(f"fer2013:{tmp_path}", "Training", GREY_48)
+def corrupt(file, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
 
 
-def test_a_missing_and_a_corrupt_ferplus_image_are_named(tmp_path):
+CORRUPTIONS = {  # case -> form, file, what becomes what there, the problem that is named
+    "an emotion that is no number": (
+        write_csv_alone, "fer2013.csv", "\n3,", "\nhappy,", "line 2: emotion 'happy'"
+    ),
+    "an emotion out of range": (
+        write_csv_alone, "fer2013.csv", "\n3,", "\n7,", "line 2: emotion '7', but .* 0 to 6"
+    ),
+    "a pixel that is no number": (
+        write_csv_alone, "fer2013.csv", "3,", "3,x ", "line 2: pixels that are not numbers"
+    ),
+    "a pixel over 255": (
+        write_csv_alone, "fer2013.csv", "\n3,", "\n3,256 ", "line 2: pixels that are not numbers"
+    ),
+    "a pixel too many": (
+        write_csv_alone, "fer2013.csv", "\n3,", "\n3,0 ", "line 2: 2305 pixels, not 2304"
+    ),
+    "a row that is cut off": (
+        write_csv_alone, "fer2013.csv", ",Training", "", "line 2: 2 columns, not 3"
+    ),
+    "no column of that name": (write_csv_alone, "fer2013.csv", "pixels", "px", "no column pixels"),
+    "a row of votes that is cut off": (
+        write_csv_with_votes, "fer2013new.csv", ",fer0000001.png,4,0,0,0,6,0,0,0,0,0", "",
+        "line 3: votes \\[\\], not 10 numbers",
+    ),
+    "a vote that is no number": (
+        write_csv_with_votes, "fer2013new.csv", "1.png,4,", "1.png,?,", "line 3: votes .*'\\?'"
+    ),
+    "a short label.csv": (
+        write_ferplus_folders, "FER2013Train/label.csv", ",0,10,0,0,0,0,0,0,0,0", ",0,10",
+        "line 1: votes .*, not 10 numbers",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CORRUPTIONS)
+def test_a_corrupt_fer2013_file_is_named_with_line_layout_and_fix(tmp_path, case):
+    write, name, old, new, problem = CORRUPTIONS[case]
+    write(tmp_path)
+    corrupt(tmp_path / name, old, new)
+    kind = "fer2013" if write is write_csv_alone else "ferplus"
+    with pytest.raises(
+        ValueError, match=rf"{name}: {problem}.*Expected Training\*\.parquet.*Fetch it anew"
+    ):
+        load_faces(f"{kind}:{tmp_path}#subset", "Training", GREY_48)
+
+
+def test_a_truncated_parquet_file_and_a_corrupt_image_in_it_are_named(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    file = tmp_path / "Training.parquet"
+    row = {"name": "fer1.png", "image": png(drawn(0))[:80], "emotion": 0, "votes": None}
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), file)
+    with pytest.raises(ValueError, match=r"Training.parquet: fer1.png: not a readable.*Expected"):
+        load_faces(f"fer2013:{tmp_path}#subset", "Training", GREY_48)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"Training.parquet: not the expected Parquet.*Fetch"):
+        load_faces(f"fer2013:{tmp_path}#subset", "Training", GREY_48)
+
+
+def test_a_missing_and_a_truncated_ferplus_image_are_named(tmp_path):
     write_ferplus_folders(tmp_path)
     file = tmp_path / "FER2013Train" / "fer0000001.png"
     file.write_bytes(file.read_bytes()[:200])
-    with pytest.raises(ValueError, match="fer0000001.png: not a readable image"):
-        load_faces(f"ferplus:{tmp_path}", "Training", GREY_48)
+    with pytest.raises(ValueError, match=r"fer0000001.png: not a readable image.*Expected.*Fetch"):
+        load_faces(f"ferplus:{tmp_path}#subset", "Training", GREY_48)
     file.unlink()
-    with pytest.raises(ValueError, match="fer0000001.png: named in label.csv, but missing"):
+    with pytest.raises(ValueError, match=r"fer0000001.png: missing, though .*label.csv names it"):
+        load_faces(f"ferplus:{tmp_path}#subset", "Training", GREY_48)
+
+
+def test_a_folder_that_is_no_expression_of_fer2013_is_named(tmp_path):
+    write_image_folders(tmp_path)
+    for name in ("sleepy", "contempt"):
+        (tmp_path / "train" / name).mkdir()
+        with pytest.raises(ValueError, match=rf"train/{name}: no expression of FER2013.*Expected"):
+            load_faces(f"fer2013:{tmp_path}#subset", "Training", GREY_48)
+        (tmp_path / "train" / name).rmdir()
+
+
+@pytest.mark.parametrize("write", dict.fromkeys([*FERPLUS_FORMS, *FER2013_FORMS]))
+def test_fewer_fer2013_images_than_published_stop_with_file_layout_and_fix(
+    tmp_path, monkeypatch, write
+):
+    write(tmp_path)
+    kind = "ferplus" if write is write_ferplus_folders else "fer2013"
+    published = 28_558 if write is write_ferplus_folders else 28_709
+    with pytest.raises(ValueError) as stopped:
+        load_faces(f"{kind}:{tmp_path}", "Training", GREY_48)
+    message = str(stopped.value)
+    assert message.startswith(str(tmp_path))
+    assert f"4 images, but {published} were published. Expected Training*.parquet" in message
+    assert message.endswith(
+        "Fetch what is missing, or write #subset behind the path if a part is meant."
+    )
+    monkeypatch.setitem(fer2013.COUNTS, "Training", 4)
+    monkeypatch.setitem(fer2013.FERPLUS_COUNTS, "Training", 4)
+    assert len(load_faces(f"{kind}:{tmp_path}", "Training", GREY_48)) > 0
+
+
+def test_votes_for_fewer_images_than_published_stop(tmp_path, monkeypatch):
+    write_csv(tmp_path, votes=True)
+    monkeypatch.setitem(fer2013.COUNTS, "Training", 4)
+    with pytest.raises(ValueError, match="with FER.* votes: 4 images, but 28558 were published"):
         load_faces(f"ferplus:{tmp_path}", "Training", GREY_48)
+
+
+def test_the_real_fer2013_has_the_published_numbers_of_images(fer2013_folder):
+    records = read_records(str(fer2013_folder), "PrivateTest")
+    assert len(records.names) == 3_589
+    assert records.votes.any(axis=1).sum() == 3_573
+    assert sum(fer2013.COUNTS.values()) == 35_887
 
 
 # --- RAF-DB ---
@@ -299,7 +402,7 @@ def edit_list(folder, old: str, new: str) -> None:
 
 
 def test_rafdb_is_read_by_name_and_framed(rafdb_folder):
-    loaded = load_faces(f"rafdb:{rafdb_folder}", "train", COLOUR)
+    loaded = load_faces(f"rafdb:{rafdb_folder}#subset", "train", COLOUR)
     names = [loaded.expressions[label] for label in loaded.labels]
     assert names == ["surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"]
     assert loaded.expressions == BASIC_EXPRESSIONS
@@ -310,7 +413,7 @@ def test_rafdb_is_read_by_name_and_framed(rafdb_folder):
 
 
 def test_rafdb_crops_can_be_as_fer2013s(rafdb_folder):
-    loaded = load_faces(f"rafdb:{rafdb_folder / 'basic'}", "test", GREY_48)
+    loaded = load_faces(f"rafdb:{rafdb_folder / 'basic'}#subset", "test", GREY_48)
     assert loaded.crops.shape == (7, 48, 48)
     assert loaded.targets.sum(axis=1).tolist() == [1.0] * 7
 
@@ -333,16 +436,19 @@ def test_without_the_detector_the_usual_framing_serves_with_a_warning(
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
     monkeypatch.setattr(faces, "find_crop_landmarks", lambda _: pytest.fail("it was called"))
     with caplog.at_level(logging.WARNING):
-        loaded = load_faces(f"rafdb:{rafdb_folder}", "train", COLOUR)
+        loaded = load_faces(f"rafdb:{rafdb_folder}#subset", "train", COLOUR)
     assert "facenet_pytorch is not installed" in caplog.text
     file = rafdb_folder / "basic" / "Image" / "aligned" / "train_00007_aligned.jpg"
     assert np.array_equal(loaded.crops[6], framed(np.asarray(Image.open(file))))
 
 
-def test_a_count_other_than_rafdbs_is_told(rafdb_folder, caplog):
-    with caplog.at_level(logging.WARNING):
+def test_a_count_other_than_rafdbs_stops_or_is_told_where_a_part_is_meant(rafdb_folder, caplog):
+    problem = r"label.txt: 7 images, but 12271 were published"
+    with pytest.raises(ValueError, match=rf"{problem}. Expected basic/.*#subset behind the path"):
         load_faces(f"rafdb:{rafdb_folder}", "train", GREY_48)
-    assert "7 train images, but RAF-DB has 12271" in caplog.text
+    with caplog.at_level(logging.WARNING):
+        load_faces(f"rafdb:{rafdb_folder}#subset", "train", GREY_48)
+    assert re.search(problem, caplog.text)
     assert rafdb.COUNTS == {"train": 12_271, "test": 3_068}
 
 
@@ -351,43 +457,43 @@ def test_a_missing_rafdb_image_is_named_with_layout_and_fix(rafdb_folder):
     with pytest.raises(
         ValueError, match=r"train_00003_aligned.jpg: missing.*1 of 7.*basic/EmoLabel.*Unpack"
     ):
-        load_faces(f"rafdb:{rafdb_folder}", "train", GREY_48)
+        load_faces(f"rafdb:{rafdb_folder}#subset", "train", GREY_48)
 
 
 def test_an_unlisted_rafdb_image_is_a_wrong_count(rafdb_folder):
     edit_list(rafdb_folder, "train_00007.jpg 7\n", "")
     with pytest.raises(ValueError, match=r"label.txt: names 6 train images, but .* has 7"):
-        load_faces(f"rafdb:{rafdb_folder}", "train", GREY_48)
+        load_faces(f"rafdb:{rafdb_folder}#subset", "train", GREY_48)
 
 
 @pytest.mark.parametrize("label", ["8", "0", "happy", ""])
 def test_an_unknown_rafdb_label_is_named_by_line(rafdb_folder, label):
     edit_list(rafdb_folder, "train_00002.jpg 2", f"train_00002.jpg {label}")
-    with pytest.raises(ValueError, match=r"label.txt: line 2 is 'train_00002.jpg .*1 to 7"):
-        load_faces(f"rafdb:{rafdb_folder}", "train", GREY_48)
+    with pytest.raises(ValueError, match=r"label.txt: line 2: 'train_00002.jpg.*1 to 7"):
+        load_faces(f"rafdb:{rafdb_folder}#subset", "train", GREY_48)
 
 
 def test_a_rafdb_image_listed_twice_is_named(rafdb_folder):
     edit_list(rafdb_folder, "train_00002.jpg 2", "train_00001.jpg 2")
-    with pytest.raises(ValueError, match="line 2 names train_00001.jpg again"):
-        load_faces(f"rafdb:{rafdb_folder}", "train", GREY_48)
+    with pytest.raises(ValueError, match="line 2: names train_00001.jpg again"):
+        load_faces(f"rafdb:{rafdb_folder}#subset", "train", GREY_48)
 
 
 def test_a_corrupt_rafdb_image_is_named(rafdb_folder):
     file = rafdb_folder / "basic/Image/aligned/test_00004_aligned.jpg"
     file.write_bytes(file.read_bytes()[:300])
     with pytest.raises(ValueError, match="test_00004_aligned.jpg: not a readable image"):
-        load_faces(f"rafdb:{rafdb_folder}", "test", GREY_48)
+        load_faces(f"rafdb:{rafdb_folder}#subset", "test", GREY_48)
 
 
 def test_a_folder_without_rafdbs_list_says_what_is_expected(tmp_path):
     with pytest.raises(ValueError, match=r"list_patition_label.txt: missing. Expected basic/"):
-        load_faces(f"rafdb:{tmp_path}", "train", GREY_48)
+        load_faces(f"rafdb:{tmp_path}#subset", "train", GREY_48)
 
 
 def test_rafdb_has_no_validation_split(rafdb_folder):
     with pytest.raises(ValueError, match="it has train, test"):
-        load_faces(f"rafdb:{rafdb_folder}", "val", GREY_48)
+        load_faces(f"rafdb:{rafdb_folder}#subset", "val", GREY_48)
 
 
 # --- AffectNet ---
@@ -439,7 +545,7 @@ def affectnet_numpy(tmp_path):
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_affectnet_8_is_read_in_both_layouts(layout, split, request):
     folder = request.getfixturevalue(layout)
-    loaded = load_faces(f"affectnet8:{folder}", split, COLOUR)
+    loaded = load_faces(f"affectnet8:{folder}#subset", split, COLOUR)
     assert loaded.expressions == EXPRESSIONS
     assert loaded.labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     assert loaded.crops.shape == (8, 112, 112, 3)
@@ -448,13 +554,13 @@ def test_affectnet_8_is_read_in_both_layouts(layout, split, request):
 @pytest.mark.parametrize("layout", ["affectnet_csv", "affectnet_numpy"])
 def test_affectnet_7_leaves_out_contempt(layout, request):
     folder = request.getfixturevalue(layout)
-    loaded = load_faces(f"affectnet7:{folder}", "val", GREY_48)
+    loaded = load_faces(f"affectnet7:{folder}#subset", "val", GREY_48)
     assert loaded.expressions == BASIC_EXPRESSIONS
     assert loaded.labels.tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_affectnets_own_landmarks_align_its_faces(affectnet_csv):
-    loaded = load_faces(f"affectnet8:{affectnet_csv}", "train", COLOUR)
+    loaded = load_faces(f"affectnet8:{affectnet_csv}#subset", "train", COLOUR)
     image = Image.open(affectnet_csv / "Manually_Annotated_Images/0/training0.jpg")
     five = np.round(faces.FACE_CROP_LANDMARKS * 120, 2)
     expected = faces.align_face(np.asarray(image), five).astype(int)
@@ -464,7 +570,7 @@ def test_affectnets_own_landmarks_align_its_faces(affectnet_csv):
 def test_affectnet_without_landmark_files_is_framed(affectnet_numpy):
     for file in affectnet_numpy.glob("*/annotations/*_lnd.npy"):
         file.unlink()
-    loaded = load_faces(f"affectnet8:{affectnet_numpy}", "train", COLOUR)
+    loaded = load_faces(f"affectnet8:{affectnet_numpy}#subset", "train", COLOUR)
     image = Image.open(affectnet_numpy / "train_set" / "images" / "0.jpg")
     assert np.array_equal(loaded.crops[0], framed(np.asarray(image)))
 
@@ -472,20 +578,20 @@ def test_affectnet_without_landmark_files_is_framed(affectnet_numpy):
 def test_one_missing_landmark_file_is_named(affectnet_numpy):
     (affectnet_numpy / "train_set/annotations/4_lnd.npy").unlink()
     with pytest.raises(ValueError, match=r"4_lnd.npy: missing. Expected .*train_set"):
-        load_faces(f"affectnet8:{affectnet_numpy}", "train", GREY_48)
+        load_faces(f"affectnet8:{affectnet_numpy}#subset", "train", GREY_48)
 
 
 def test_an_unknown_affectnet_label_is_named(affectnet_csv, tmp_path):
     file = affectnet_csv / "training.csv"
     file.write_text(file.read_text().replace(",3,0.1", ",11,0.1"))
     with pytest.raises(ValueError, match=r"training.csv: line 5: label '11'; .*0 to 10"):
-        load_faces(f"affectnet8:{affectnet_csv}", "train", GREY_48)
+        load_faces(f"affectnet8:{affectnet_csv}#subset", "train", GREY_48)
 
 
 def test_an_unknown_numpy_label_is_named(affectnet_numpy):
     np.save(affectnet_numpy / "val_set/annotations/3_exp.npy", np.array("happy"))
     with pytest.raises(ValueError, match="3_exp.npy: label 'happy'"):
-        load_faces(f"affectnet8:{affectnet_numpy}", "val", GREY_48)
+        load_faces(f"affectnet8:{affectnet_numpy}#subset", "val", GREY_48)
 
 
 def test_a_pickled_annotation_is_not_run(affectnet_numpy):
@@ -496,13 +602,13 @@ def test_a_pickled_annotation_is_not_run(affectnet_numpy):
     file = affectnet_numpy / "val_set/annotations/3_exp.npy"
     np.save(file, np.array([Runs()], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="3_exp.npy: not a numpy array"):
-        load_faces(f"affectnet8:{affectnet_numpy}", "val", GREY_48)
+        load_faces(f"affectnet8:{affectnet_numpy}#subset", "val", GREY_48)
 
 
 def test_an_image_without_annotation_is_a_wrong_count(affectnet_numpy):
     (affectnet_numpy / "train_set/annotations/2_exp.npy").unlink()
     with pytest.raises(ValueError, match=r"train_set: 7 files .*_exp.npy, but 8 images"):
-        load_faces(f"affectnet8:{affectnet_numpy}", "train", GREY_48)
+        load_faces(f"affectnet8:{affectnet_numpy}#subset", "train", GREY_48)
 
 
 @pytest.mark.parametrize("layout", ["affectnet_csv", "affectnet_numpy"])
@@ -511,14 +617,16 @@ def test_a_missing_affectnet_image_is_named(layout, request):
     file = sorted(folder.rglob("*.jpg"))[0]
     file.unlink()
     with pytest.raises(ValueError, match=rf"{file.name}: missing.*\(1 of 8 files"):
-        load_faces(f"affectnet8:{folder}", "train", GREY_48)
+        load_faces(f"affectnet8:{folder}#subset", "train", GREY_48)
 
 
 def test_a_csv_row_cut_short_is_named(affectnet_csv):
     file = affectnet_csv / "validation.csv"
     file.write_text(file.read_text().rstrip()[:-20])
-    with pytest.raises(ValueError, match=r"validation.csv: line 10 has \d+ columns|landmarks"):
-        load_faces(f"affectnet8:{affectnet_csv}", "val", GREY_48)
+    with pytest.raises(
+        ValueError, match=r"validation.csv: line 10: (\d+ columns|not 68 landmarks)"
+    ):
+        load_faces(f"affectnet8:{affectnet_csv}#subset", "val", GREY_48)
 
 
 def test_landmarks_of_another_copy_of_the_image_are_refused(affectnet_numpy):
@@ -527,18 +635,23 @@ def test_landmarks_of_another_copy_of_the_image_are_refused(affectnet_numpy):
     with pytest.raises(
         ValueError, match=r"5.jpg: its landmarks do not lie on the image of 224x224"
     ):
-        load_faces(f"affectnet8:{affectnet_numpy}", "train", GREY_48)
+        load_faces(f"affectnet8:{affectnet_numpy}#subset", "train", GREY_48)
 
 
-def test_a_count_other_than_affectnets_is_told(affectnet_csv, caplog):
+@pytest.mark.parametrize("layout", ["affectnet_csv", "affectnet_numpy"])
+def test_a_count_other_than_affectnets_stops_or_is_told(layout, request, caplog):
+    folder = request.getfixturevalue(layout)
+    problem = "7 images, but 3500 or 3499 were published"
+    with pytest.raises(ValueError, match=rf"{problem}. Expected training.csv.*#subset behind"):
+        load_faces(f"affectnet7:{folder}", "val", GREY_48)
     with caplog.at_level(logging.WARNING):
-        load_faces(f"affectnet7:{affectnet_csv}", "train", GREY_48)
-    assert "7 images, but AffectNet-7 has 283901" in caplog.text
+        load_faces(f"affectnet7:{folder}#subset", "val", GREY_48)
+    assert problem in caplog.text
 
 
 def test_a_folder_without_affectnet_says_what_is_expected(tmp_path):
     with pytest.raises(ValueError, match=r"Expected training.csv and validation.csv"):
-        load_faces(f"affectnet7:{tmp_path}", "train", GREY_48)
+        load_faces(f"affectnet7:{tmp_path}#subset", "train", GREY_48)
 
 
 # --- folders ---
@@ -600,3 +713,11 @@ def test_a_corrupt_image_in_a_folder_is_named(class_folders):
     (class_folders / "val" / "Happy" / "0.jpg").write_text("no image")
     with pytest.raises(ValueError, match="0.jpg: not a readable image"):
         load_faces(f"folder:{class_folders}", "val", GREY_48)
+
+
+def test_arrays_that_do_not_belong_together_make_no_face_set():
+    crops, labels = np.zeros((2, 4, 4), np.uint8), np.zeros(2, np.int64)
+    with pytest.raises(ValueError, match="one entry for each face, but there are 2, 2, 2, 1"):
+        FaceSet(crops, np.eye(2, dtype=np.float32), labels, ("fear", "anger"), ("a",))
+    with pytest.raises(ValueError, match="2 columns for 1 expressions"):
+        FaceSet(crops, np.eye(2, dtype=np.float32), labels, ("fear",), ("a", "b"))

@@ -1,6 +1,7 @@
 """The tables of the papers: what is run for them, in which order, and what is written."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import toy
@@ -88,6 +89,7 @@ def test_the_mean_of_ten_folds_waits_for_all_of_them(tmp_path):
             "epochs": 40.0,
             "minutes": 2.0,
             "device": "abacus",
+            "data": "ferplus",
         }
         for fold in range(10)
     ]
@@ -108,9 +110,9 @@ def test_a_table_is_trained_measured_and_written(toy_table):
     assert (slow["system"], slow["paper"], slow["seeds"]) == ("slow", 80.0, [0, 1])
     assert slow["ours"] == pytest.approx(sum(slow["accuracies"]) / 2, abs=1e-3)
     assert slow["difference"] == pytest.approx(slow["ours"] - 80, abs=1e-3)
-    assert (fast["test_images"], fast["training_images"], fast["epochs"]) == (48, 48, 2.0)
+    assert (fast["test_images"], fast["training_images"], fast["epochs"]) == (48, 48, [2.0])
     page = (toy_table / "results" / "toy-toy.md").read_text()
-    assert "SHORT SCHEDULE: 2 of the paper's 40 epochs." in page
+    assert "SHORT SCHEDULE: of the paper's 40 epochs, slow 2, fast 2." in page
     assert "different data sets" in page
     assert f"| fast | 90.00 | {fast['ours']:.2f} ±" in page
     assert f"{fast['ours'] - slow['ours']:+.2f}" in page
@@ -134,6 +136,82 @@ def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(toy_table, monk
     assert len(trained) == 3
 
 
+def test_a_result_of_another_recipe_is_not_taken(toy_table):
+    finish(toy_jobs(toy_table)[0], minutes=1.0)
+    jobs = plan_jobs(TOY_TABLE, "toy", [0], toy_table / "runs", ["momentum=0.5"])
+    with pytest.raises(ValueError, match=r"slow-seed0/result.json was made by another recipe;"):
+        work("toy", "toy:x", jobs, toy_table / "results")
+
+
+def test_a_result_of_other_data_or_that_is_not_whole_is_not_taken(toy_table):
+    job = toy_jobs(toy_table)[0]
+    finish(job, minutes=1.0)
+    with pytest.raises(ValueError, match=r"result.json was made by another data;"):
+        _ = replace(job, data="rafdb").result
+    job.result_file.write_text("{")
+    with pytest.raises(ValueError, match=r"result.json: not a whole record"):
+        _ = job.result
+
+
+def outcome(**changes) -> dict:
+    values = {
+        "accuracy": 70.0,
+        "balanced_accuracy": 60.0,
+        "test_images": 3589,
+        "training_images": 28709,
+        "epochs": 300.0,
+        "parameters": 11_180_103,
+        "multiply_adds": 1,
+        "minutes": 2.0,
+        "device": "abacus",
+        "seed": 0,
+        "data": "fer2013",
+    }
+    return {**values, **changes}
+
+
+def test_a_short_run_among_whole_ones_is_named_and_so_is_every_device(tmp_path):
+    resnet, spresnet, attentive = TABLES["spresnet-2"].rows
+    outcomes = [
+        (resnet, outcome()),
+        (spresnet, outcome(device="slide rule")),
+        (spresnet, outcome(epochs=2.0, seed=1)),
+        (attentive, outcome()),
+    ]
+    write_table(tmp_path / "results", "spresnet-2", "fer2013", outcomes)
+    record = read(tmp_path, "spresnet-2-fer2013")
+    assert "SHORT SCHEDULE: of the paper's 300 epochs, SPResNet18 2." in record["notes"]
+    assert record["rows"][1]["epochs"] == [2.0, 300.0]
+    assert record["rows"][1]["devices"] == ["abacus", "slide rule"]
+    page = (tmp_path / "results" / "spresnet-2-fer2013.md").read_text()
+    assert "| 0, 1 | 2, 300 | 4.0 | abacus, slide rule |" in page
+    assert "A PART" not in page
+
+
+def test_parameters_stand_beside_the_papers(tmp_path):
+    row = TABLES["ddamfn-2"].rows[0]
+    write_table(tmp_path / "results", "ddamfn-2", "rafdb", [(row, outcome(parameters=940_935))])
+    page = (tmp_path / "results" / "ddamfn-2-rafdb.md").read_text()
+    assert "| parameters, paper | parameters, ours |" in page
+    assert "| 1.148 M | 940,935 |" in page
+    assert "| 41.56 M |  |" in page
+
+
+def test_a_part_of_a_data_set_is_a_run_of_its_own_and_said_in_the_table(toy_table):
+    part = plan_jobs(TOY_TABLE, "toy:x#subset", [0], toy_table / "runs", [])[0]
+    finish(part, minutes=1.0)
+    with pytest.raises(ValueError, match="made by another data"):
+        _ = toy_jobs(toy_table)[0].result
+    part.result_file.write_text(json.dumps(outcome(**part.origin)))
+    write_table(toy_table / "results", "toy", "toy", [(part.row, part.result)])
+    assert "A PART OF THE DATA: fewer images than were published." in read(toy_table)["notes"]
+
+
+def test_an_unknown_kind_of_data_lists_the_known_ones(tmp_path):
+    with pytest.raises(ValueError, match=r"'raf:x': give the data as KIND:PATH; .*rafdb"):
+        plan_jobs(TABLES["ddamfn-2"], "raf:x", [0], tmp_path, [])
+
+
 def test_no_minutes_left_means_no_run(toy_table):
     assert not work("toy", "toy:x", toy_jobs(toy_table), toy_table / "results", minutes=0)
     assert not (toy_table / "runs").exists()
@@ -142,7 +220,7 @@ def test_no_minutes_left_means_no_run(toy_table):
 
 def finish(job: Job, minutes: float) -> None:
     job.folder.mkdir(parents=True)
-    job.result_file.write_text(json.dumps({"minutes": minutes}))
+    job.result_file.write_text(json.dumps({**job.origin, "minutes": minutes}))
 
 
 def test_a_run_known_not_to_fit_is_left_for_the_next_slice(toy_table):

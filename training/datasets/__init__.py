@@ -11,8 +11,9 @@ from training.datasets.face_set import FaceSet
 from training.datasets.fer2013 import load_fer2013, load_ferplus
 from training.datasets.folder import load_folder
 from training.datasets.rafdb import load_rafdb
+from training.datasets.source import SUBSET
 
-KINDS: dict[str, Callable[[str, str, Preprocessing], FaceSet]] = {
+KINDS: dict[str, Callable[..., FaceSet]] = {
     "affectnet7": load_affectnet7,
     "affectnet8": load_affectnet8,
     "fer2013": load_fer2013,
@@ -38,7 +39,8 @@ def load_faces(
     """A split of a data set, aligned and reduced as `preprocessing` says.
 
     Args:
-        data: "KIND:PATH", for example "ferplus:/data/fer2013".
+        data: "KIND:PATH", for example "ferplus:/data/fer2013"; with "#subset" behind it, fewer
+            images than were published are right, too.
         split: the data set's own name of it, for example "Training" or "PublicTest".
         fer2013_weight: FER+ only: share (0..1) of FER2013's own label in the soft targets.
 
@@ -48,6 +50,9 @@ def load_faces(
     kind, _, path = data.partition(":")
     if kind not in KINDS or not path:
         raise ValueError(f"{data!r}: give the data as KIND:PATH; kinds are {', '.join(KINDS)}.")
+    is_part, path = path.endswith(SUBSET), path.removesuffix(SUBSET)
+    if kind == "folder":  # any number of images is right
+        return load_folder(path, split, preprocessing)
     if kind == "ferplus":
-        return load_ferplus(path, split, preprocessing, fer2013_weight)
-    return KINDS[kind](path, split, preprocessing)
+        return load_ferplus(path, split, preprocessing, fer2013_weight, is_part)
+    return KINDS[kind](path, split, preprocessing, is_part)

@@ -10,8 +10,6 @@ Both give 68 landmarks (iBUG's order), from which the five of the alignment foll
 with seven expressions.
 """
 
-import csv
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +17,9 @@ import numpy as np
 
 from fer_models.expressions import BASIC_EXPRESSIONS, EXPRESSIONS, LABEL_ORDERS
 from fer_models.preprocessing import Preprocessing
-from training.datasets.face_crops import align_files, hard_labelled, require_files
+from training.datasets.face_crops import align_files, hard_labelled
 from training.datasets.face_set import FaceSet
-
-logger = logging.getLogger(__name__)
+from training.datasets.source import bad_source, read_rows, require_count, require_files
 
 CSV_FILES = {"train": "training.csv", "val": "validation.csv"}
 NUMPY_FOLDERS = {"train": "train_set", "val": "val_set"}
@@ -41,10 +38,10 @@ NO_EXPRESSION = ("none", "uncertain", "no face")
 LABELS = (*LABEL_ORDERS["affectnet"], *NO_EXPRESSION)
 # Images of each split by number of expressions; the later release lacks one validation image.
 COUNTS = {
-    ("train", 7): {283_901},
-    ("train", 8): {287_651},
-    ("val", 7): {3_500, 3_499},
-    ("val", 8): {4_000, 3_999},
+    ("train", 7): (283_901,),
+    ("train", 8): (287_651,),
+    ("val", 7): (3_500, 3_499),
+    ("val", 8): (4_000, 3_999),
 }
 LAYOUT = (
     "training.csv and validation.csv with Manually_Annotated_Images/, or "
@@ -62,40 +59,40 @@ class Annotation:
     landmarks: np.ndarray | None
 
 
-def load_affectnet7(path: str, split: str, preprocessing: Preprocessing) -> FaceSet:
+def load_affectnet7(
+    path: str, split: str, preprocessing: Preprocessing, is_part: bool = False
+) -> FaceSet:
     """AffectNet-7, "train" or "val": without contempt."""
-    return _load(path, split, preprocessing, BASIC_EXPRESSIONS)
+    return _load(path, split, preprocessing, BASIC_EXPRESSIONS, is_part)
 
 
-def load_affectnet8(path: str, split: str, preprocessing: Preprocessing) -> FaceSet:
+def load_affectnet8(
+    path: str, split: str, preprocessing: Preprocessing, is_part: bool = False
+) -> FaceSet:
     """AffectNet-8, "train" or "val"."""
-    return _load(path, split, preprocessing, EXPRESSIONS)
+    return _load(path, split, preprocessing, EXPRESSIONS, is_part)
 
 
 def _load(
-    path: str, split: str, preprocessing: Preprocessing, expressions: tuple[str, ...]
+    path: str,
+    split: str,
+    preprocessing: Preprocessing,
+    expressions: tuple[str, ...],
+    is_part: bool,
 ) -> FaceSet:
     if split not in CSV_FILES:
         raise ValueError(f"AffectNet has no split {split!r}; it has {', '.join(CSV_FILES)}.")
     source, everything = _read_annotations(Path(path), split)
     chosen = [annotation for annotation in everything if annotation.label in expressions]
     if not chosen:
-        raise ValueError(f"{source}: no image of {', '.join(expressions)}; expected {LAYOUT}.")
+        raise bad_source(source, f"no image of {', '.join(expressions)}", LAYOUT)
     files = [annotation.file for annotation in chosen]
     require_files(files, source, LAYOUT)
-    if len(chosen) not in COUNTS[split, len(expressions)]:
-        logger.warning(
-            "%s: %d images, but AffectNet-%d has %s: numbers measured on them compare with no "
-            "published ones.",
-            source,
-            len(chosen),
-            len(expressions),
-            " or ".join(str(count) for count in COUNTS[split, len(expressions)]),
-        )
+    require_count(len(chosen), COUNTS[split, len(expressions)], source, LAYOUT, is_part)
     landmarks = None
     if chosen[0].landmarks is not None:
         landmarks = [five_points(annotation.landmarks) for annotation in chosen]
-    crops = align_files(files, preprocessing, landmarks)
+    crops = align_files(files, preprocessing, LAYOUT, landmarks)
     labels = [annotation.label for annotation in chosen]
     return hard_labelled(crops, labels, expressions, [annotation.name for annotation in chosen])
 
@@ -115,7 +112,7 @@ def _read_annotations(root: Path, split: str) -> tuple[Path, list[Annotation]]:
         if (folder / CSV_FILES[split]).is_file():
             file = folder / CSV_FILES[split]
             return file, _read_csv(file, _images_folder(root))
-    raise ValueError(f"{root}: no AffectNet {split} annotations here. Expected {LAYOUT}.")
+    raise bad_source(root, f"no AffectNet {split} annotations here", LAYOUT)
 
 
 def _images_folder(root: Path) -> Path:
@@ -125,10 +122,8 @@ def _images_folder(root: Path) -> Path:
 
 def _label(text: str, where: str) -> str:
     if not text.strip().isdecimal() or int(text) >= len(LABELS):
-        raise ValueError(
-            f"{where}: label {text!r}; AffectNet's are 0 to {len(LABELS) - 1} "
-            f"({', '.join(LABELS)}). Fetch the annotations anew."
-        )
+        problem = f"label {text!r}; AffectNet's are 0 to {len(LABELS) - 1} ({', '.join(LABELS)})"
+        raise bad_source(where, problem, LAYOUT)
     return LABELS[int(text)]
 
 
@@ -137,28 +132,24 @@ def _landmarks(values: list[str] | np.ndarray, where: str) -> np.ndarray:
     try:
         return np.asarray(values, dtype=np.float64).reshape(68, 2)
     except ValueError:
-        raise ValueError(f"{where}: expected 68 landmarks, x and y; fetch it anew.") from None
+        raise bad_source(where, "not 68 landmarks, x and y by turns", LAYOUT) from None
 
 
 def _read_csv(file: Path, images: Path) -> list[Annotation]:
     """One row an image. Some copies of validation.csv have no line of column names."""
     annotations = []
-    with file.open(newline="", errors="replace") as stream:
-        for number, row in enumerate(csv.reader(stream), start=1):
-            if number == 1 and row[:1] == [COLUMNS[0]]:
-                continue
-            where = f"{file}: line {number}"
-            if len(row) != len(COLUMNS):
-                raise ValueError(
-                    f"{where} has {len(row)} columns, expected {len(COLUMNS)} "
-                    f"({', '.join(COLUMNS)})."
-                )
-            fields = dict(zip(COLUMNS, row, strict=True))
-            label = _label(fields["expression"], where)
-            if label not in NO_EXPRESSION:
-                points = _landmarks(fields["facial_landmarks"].split(";"), where)
-                name = fields["subDirectory_filePath"]
-                annotations.append(Annotation(name, images / name, label, points))
+    for where, row in read_rows(file, LAYOUT):
+        if row[0] == COLUMNS[0]:
+            continue
+        if len(row) != len(COLUMNS):
+            problem = f"{len(row)} columns instead of {len(COLUMNS)} ({', '.join(COLUMNS)})"
+            raise bad_source(where, problem, LAYOUT)
+        fields = dict(zip(COLUMNS, row, strict=True))
+        label = _label(fields["expression"], where)
+        if label not in NO_EXPRESSION:
+            points = _landmarks(fields["facial_landmarks"].split(";"), where)
+            name = fields["subDirectory_filePath"]
+            annotations.append(Annotation(name, images / name, label, points))
     return annotations
 
 
@@ -167,10 +158,8 @@ def _read_numpy(folder: Path) -> list[Annotation]:
     label_files = sorted((folder / "annotations").glob("*_exp.npy"))
     images = sum(1 for _ in (folder / "images").glob("*.jpg"))
     if not label_files or images > len(label_files):
-        raise ValueError(
-            f"{folder}: {len(label_files)} files annotations/*_exp.npy, but {images} images/*.jpg. "
-            f"Expected {LAYOUT}. Unpack both anew."
-        )
+        problem = f"{len(label_files)} files annotations/*_exp.npy, but {images} images/*.jpg"
+        raise bad_source(folder, problem, LAYOUT, "Unpack both anew.")
     has_landmarks = any((folder / "annotations").glob("*_lnd.npy"))
     annotations = []
     for file in label_files:
@@ -187,9 +176,9 @@ def _load_array(file: Path) -> np.ndarray:
     try:
         array = np.load(file, allow_pickle=False)
     except FileNotFoundError:
-        raise ValueError(f"{file}: missing. Expected {LAYOUT}. Unpack it anew.") from None
+        raise bad_source(file, "missing", LAYOUT, "Unpack it anew.") from None
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{file}: not a numpy array ({error}); unpack it anew.") from error
+        raise bad_source(file, f"not a numpy array ({error})", LAYOUT) from error
     if array.size == 0:
-        raise ValueError(f"{file}: an empty array; unpack it anew.")
+        raise bad_source(file, "an empty array", LAYOUT)
     return array

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from fer_models import faces
 from fer_models.preprocessing import Preprocessing
 from training.datasets.face_set import FaceSet
+from training.datasets.source import bad_source, read_image
 
 logger = logging.getLogger(__name__)
 
@@ -21,42 +22,13 @@ SEARCHED_SIDE_PX = faces.ONET_SIDE_PX
 MARGIN = 0.25
 
 
-def read_image(file: Path) -> np.ndarray:
-    """(H,W,3) RGB uint8.
-
-    Raises:
-        ValueError: if the file is no whole image.
-    """
-    try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file}: not a readable image ({error}); fetch it anew.") from error
-
-
-def require_files(files: Sequence[Path], named_in: Path, layout: str) -> None:
-    """Check that all files are there, before any of them is read.
-
-    Raises:
-        ValueError: naming the first that is missing, how many are, and the expected layout.
-    """
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        raise ValueError(
-            f"{missing[0]}: missing, though {named_in} names it ({len(missing)} of {len(files)} "
-            f"files are missing). Expected {layout}. Unpack the images anew."
-        )
-
-
 def find_landmarks(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Landmarks (5,2) of each face crop (H,W,3), in its pixels; the usual ones where none are."""
     small = np.stack([_resize(image, SEARCHED_SIDE_PX) for image in images])
-    found, scores = faces.find_crop_landmarks(small)
-    framed = faces.FACE_CROP_LANDMARKS * SEARCHED_SIDE_PX - 0.5
-    found = np.where((scores >= faces.MIN_LANDMARK_SCORE)[:, None, None], found, framed)
+    placed, _ = faces.place_crop_landmarks(small)
     return [
         (points + 0.5) * [image.shape[1], image.shape[0]] / SEARCHED_SIDE_PX - 0.5
-        for image, points in zip(images, found, strict=True)
+        for image, points in zip(images, placed, strict=True)
     ]
 
 
@@ -66,17 +38,19 @@ def _resize(image: np.ndarray, side: int) -> np.ndarray:
 
 def _frame(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The landmarks that a face crop usually has, for each image."""
-    return [faces.FACE_CROP_LANDMARKS * [image.shape[1], image.shape[0]] - 0.5 for image in images]
+    return [faces.usual_landmarks(image.shape[1], image.shape[0]) for image in images]
 
 
 def align_files(
     files: Sequence[Path],
     preprocessing: Preprocessing,
+    layout: str,
     landmarks: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
     """The files' faces as the networks see them: (N,D,D) or (N,D,D,3) uint8.
 
     Args:
+        layout: of the data set, for an error.
         landmarks: five points (5,2) for each file, in its pixels. Without them the images must be
             face crops: points are found in them, or the usual framing is assumed where the
             detector is not installed.
@@ -95,29 +69,31 @@ def align_files(
     crops = []
     for start in tqdm(range(0, len(files), BATCH_SIZE), desc="aligning", leave=False):
         batch = slice(start, start + BATCH_SIZE)
-        images = [read_image(file) for file in files[batch]]
+        images = [read_image(file, file, layout) for file in files[batch]]
         points = find(images) if landmarks is None else landmarks[batch]
         for file, image, five in zip(files[batch], images, points, strict=True):
             if landmarks is not None:
-                _require_on_image(five, image, file)
-            crops.append(preprocessing.reduce(_align(image, five, file)))
+                _require_on_image(five, image, file, layout)
+            crops.append(preprocessing.reduce(_align(image, five, file, layout)))
     return np.stack(crops)
 
 
-def _require_on_image(landmarks: np.ndarray, image: np.ndarray, file: Path) -> None:
-    share = landmarks / [image.shape[1], image.shape[0]]
-    if share.min() < -MARGIN or share.max() > 1 + MARGIN:
-        raise ValueError(
-            f"{file}: its landmarks do not lie on the image of {image.shape[1]}x{image.shape[0]} "
-            "pixels; image and annotation belong to different copies. Unpack both anew."
+def _require_on_image(landmarks: np.ndarray, image: np.ndarray, file: Path, layout: str) -> None:
+    height, width = image.shape[:2]
+    share = landmarks / [width, height]
+    if not (share.min() >= -MARGIN and share.max() <= 1 + MARGIN):  # false for nan, too
+        problem = (
+            f"its landmarks do not lie on the image of {width}x{height} pixels; image and "
+            "annotation belong to different copies"
         )
+        raise bad_source(file, problem, layout, "Unpack both anew.")
 
 
-def _align(image: np.ndarray, landmarks: np.ndarray, file: Path) -> np.ndarray:
+def _align(image: np.ndarray, landmarks: np.ndarray, file: Path, layout: str) -> np.ndarray:
     try:
         return faces.align_face(image, landmarks)
     except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
+        raise bad_source(file, str(error).rstrip("."), layout) from error
 
 
 def hard_labelled(

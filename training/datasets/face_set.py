@@ -26,9 +26,17 @@ class FaceSet:
     names: tuple[str, ...]
 
     def __post_init__(self):
-        count = len(self.crops)
-        assert len(self.targets) == len(self.labels) == len(self.names) == count
-        assert self.targets.shape[1] == len(self.expressions)
+        counts = [len(self.crops), len(self.targets), len(self.labels), len(self.names)]
+        if len(set(counts)) > 1:
+            raise ValueError(
+                "crops, targets, labels and names need one entry for each face, but there are "
+                f"{', '.join(map(str, counts))}."
+            )
+        if self.targets.shape[1] != len(self.expressions):
+            raise ValueError(
+                f"targets have {self.targets.shape[1]} columns for {len(self.expressions)} "
+                "expressions; give one for each."
+            )
 
     def __len__(self) -> int:
         return len(self.crops)

@@ -39,7 +39,7 @@ def load_folder(path: str, split: str, preprocessing: Preprocessing) -> FaceSet:
         raise ValueError(f"{top}: no images in class folders here. Expected {LAYOUT}.")
     expressions = EXPRESSIONS if _has_contempt(root, top) else BASIC_EXPRESSIONS
     names = [str(file.relative_to(top)) for file in files]
-    return hard_labelled(align_files(files, preprocessing), labels, expressions, names)
+    return hard_labelled(align_files(files, preprocessing, LAYOUT), labels, expressions, names)
 
 
 def _class_folders(top: Path) -> list[Path]:

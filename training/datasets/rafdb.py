@@ -4,15 +4,13 @@
 `train_00001.jpg 5`; the image is `basic/Image/aligned/train_00001_aligned.jpg`, 100x100 RGB.
 """
 
-import logging
 from pathlib import Path
 
 from fer_models.expressions import BASIC_EXPRESSIONS, LABEL_ORDERS
 from fer_models.preprocessing import Preprocessing
-from training.datasets.face_crops import align_files, hard_labelled, require_files
+from training.datasets.face_crops import align_files, hard_labelled
 from training.datasets.face_set import FaceSet
-
-logger = logging.getLogger(__name__)
+from training.datasets.source import bad_source, require_count, require_files
 
 # Images of each split, as published.
 COUNTS = {"train": 12_271, "test": 3_068}
@@ -23,11 +21,14 @@ LAYOUT = (
 )
 
 
-def load_rafdb(path: str, split: str, preprocessing: Preprocessing) -> FaceSet:
+def load_rafdb(
+    path: str, split: str, preprocessing: Preprocessing, is_part: bool = False
+) -> FaceSet:
     """RAF-DB's "train" or "test" images with their seven expressions.
 
     Raises:
-        ValueError: if a file is missing, corrupt or unlisted, or a label is unknown.
+        ValueError: if a file is missing, corrupt or unlisted, a label is unknown, or there are not
+            as many images as were published, unless `is_part`.
     """
     if split not in COUNTS:
         raise ValueError(f"RAF-DB has no split {split!r}; it has {', '.join(COUNTS)}.")
@@ -38,47 +39,33 @@ def load_rafdb(path: str, split: str, preprocessing: Preprocessing) -> FaceSet:
     files = [folder / f"{Path(name).stem}_aligned.jpg" for name in labels]
     require_files(files, base / LIST_FILE, LAYOUT)
     _require_listed(folder, split, len(files), base / LIST_FILE)
-    crops = align_files(files, preprocessing)
+    require_count(len(files), [COUNTS[split]], base / LIST_FILE, LAYOUT, is_part)
+    crops = align_files(files, preprocessing, LAYOUT)
     return hard_labelled(crops, list(labels.values()), BASIC_EXPRESSIONS, list(labels))
 
 
 def _read_list(file: Path, split: str) -> dict[str, str]:
     """The split's image names and expressions."""
     if not file.is_file():
-        raise ValueError(f"{file}: missing. Expected {LAYOUT}. Give the folder that has basic/.")
+        raise bad_source(file, "missing", LAYOUT, "Give the folder that has basic/.")
     labels = {}
     for number, line in enumerate(file.read_text(errors="replace").splitlines(), start=1):
         if not line.strip():
             continue
         name, _, label = line.strip().partition(" ")
         if not label.strip().isdecimal() or not 1 <= int(label) <= len(LABEL_ORDERS["rafdb"]):
-            raise ValueError(
-                f"{file}: line {number} is {line!r}; expected a file's name and a label of 1 to 7, "
-                "such as 'train_00001.jpg 5'. Unpack the file anew."
-            )
+            raise bad_source(f"{file}: line {number}", f"{line!r}, but labels are 1 to 7", LAYOUT)
         if name in labels:
-            raise ValueError(f"{file}: line {number} names {name} again; unpack the file anew.")
+            raise bad_source(f"{file}: line {number}", f"names {name} again", LAYOUT)
         if name.startswith(f"{split}_"):
             labels[name] = LABEL_ORDERS["rafdb"][int(label) - 1]
     if not labels:
-        raise ValueError(f"{file}: no line begins with {split}_. Expected {LAYOUT}.")
+        raise bad_source(file, f"no line begins with {split}_", LAYOUT)
     return labels
 
 
 def _require_listed(folder: Path, split: str, listed: int, list_file: Path) -> None:
-    """Check the count against the folder, and tell of a count other than the published one."""
     present = len(list(folder.glob(f"{split}_*_aligned.jpg")))
     if present != listed:
-        raise ValueError(
-            f"{list_file}: names {listed} {split} images, but {folder} has {present}. "
-            "List and images belong together; unpack both anew."
-        )
-    if listed != COUNTS[split]:
-        logger.warning(
-            "%s: %d %s images, but RAF-DB has %d: numbers measured on them compare with no "
-            "published ones.",
-            list_file,
-            listed,
-            split,
-            COUNTS[split],
-        )
+        problem = f"names {listed} {split} images, but {folder} has {present}"
+        raise bad_source(list_file, problem, LAYOUT, "They belong together; unpack both anew.")

@@ -1,0 +1,43 @@
+"""A run's numbers in its folder, with what made them: no other run takes them for its own."""
+
+import json
+from pathlib import Path
+
+from fer_models.checkpoints import write_atomically
+
+
+def write_json(file: Path, record: dict) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        ValueError: if it cannot be written, as on a full disk.
+    """
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    try:
+        write_atomically(file, lambda path: path.write_text(text))
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be written ({error}).") from error
+
+
+def read_record(file: Path, origin: dict) -> dict | None:
+    """What `write_json` left in `file`, or None where there is no file.
+
+    Args:
+        origin: what made the record, as part of it: the recipe, the data, the number of folds.
+
+    Raises:
+        ValueError: if something else made it, or it is not whole.
+    """
+    if not file.is_file():
+        return None
+    try:
+        record = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file}: not a whole record ({error}); delete it.") from error
+    others = [key for key, value in origin.items() if record.get(key) != value]
+    if others:
+        raise ValueError(
+            f"{file} was made by another {' and another '.join(others)}; give the same again, or "
+            "choose another folder (--out or --runs)."
+        )
+    return record
