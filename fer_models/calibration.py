@@ -21,11 +21,13 @@ class Calibration:
         prior: each class's share of the training data, in the card's label order.
         strength: 0 leaves the logits alone, 1 removes the prior entirely.
         temperature: what the adjusted logits are divided by.
+        chosen_by: how both were chosen, in words; empty where a card does not say.
     """
 
     prior: tuple[float, ...]
     strength: float = 0.0
     temperature: float = 1.0
+    chosen_by: str = ""
 
     def adjust(self, logits: Tensor) -> Tensor:
         """Logits (...,K) -> adjusted logits (...,K), whose softmax is the probabilities."""
@@ -47,4 +49,9 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: dict) -> "Calibration":
-        return cls(tuple(values["prior"]), values["strength"], values["temperature"])
+        return cls(
+            tuple(values["prior"]),
+            values["strength"],
+            values["temperature"],
+            values.get("chosen_by", ""),
+        )

@@ -3,6 +3,7 @@
 import json
 
 from fer_models.analysis import DISPLAY_NAMES
+from fer_models.calibration import Calibration
 from fer_models.checkpoints import Card
 
 DOCUMENT = """# {title}
@@ -24,7 +25,7 @@ people at work or in education is prohibited in the European Union (AI Act, Art.
 mean {mean} and standard deviation {std}. Labels in the logits' order: {labels}.
 
 Probabilities: logits, less {strength:g} times the logarithm of the training prior (arXiv
-2007.07314), divided by the temperature {temperature:g}; both were chosen on validation images.
+2007.07314), divided by the temperature {temperature:g}{chosen}
 
 ## Training
 
@@ -62,10 +63,19 @@ def model_card(card: Card) -> str:
         labels=", ".join(card.labels) or "none",
         strength=card.calibration.strength,
         temperature=card.calibration.temperature,
+        chosen=_chosen_text(card.calibration),
         training=_training_text(card.training),
         results="\n".join(_results_lines(card.metrics)) or "None in the card.",
         licence=card.licence or "Not stated in the card.",
     )
+
+
+def _chosen_text(calibration: Calibration) -> str:
+    if calibration.chosen_by:
+        return f". Chosen by {calibration.chosen_by}."
+    if (calibration.strength, calibration.temperature) == (0, 1):
+        return ": the plain softmax."
+    return "; both were chosen on validation images."
 
 
 def _training_text(training: dict) -> str:
@@ -81,6 +91,7 @@ def _training_text(training: dict) -> str:
             if key in part
         ]
         where = f" on {part['device']}" if "device" in part else ""
+        where += f" in {part['precision']}" if "precision" in part else ""
         text = f"The {when} part: {', '.join(facts)}{where}, data {part.get('data', 'not stated')}."
         if note := part.get("note"):
             text += f" {note}"

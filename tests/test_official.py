@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_models import official
+from fer_models import __main__, checkpoints, official
 from fer_models.checkpoints import CheckpointError, load_network
 from fer_models.expressions import EXPRESSIONS
 from fer_models.networks import NETWORKS
@@ -382,6 +382,26 @@ def test_no_server_is_an_error(tmp_path):
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(CheckpointError, match="official-rafdb"):
         download_official("official-fer", tmp_path)
+
+
+def test_the_listing_says_what_is_here_and_what_can_be_fetched_from_where(
+    save, tmp_path, monkeypatch, capsys
+):
+    for module in (__main__, checkpoints):
+        monkeypatch.setattr(module, "DOWNLOADED_FOLDER", tmp_path)
+    import_official(save(published_state()), tmp_path, "official-rafdb")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("a download"))
+    monkeypatch.setattr("sys.argv", ["fer_models", "checkpoints"])
+    __main__.main()
+    listed = capsys.readouterr().out.splitlines()
+    here = [line.partition(":")[0] for line in listed if " parameters" in line]
+    assert here == [*checkpoints.shipped_checkpoints(), "official-rafdb"]
+    away = [line for line in listed if "not here" in line]
+    assert len(away) == len(PUBLISHED) - 1
+    for name, published in PUBLISHED.items():
+        url = f"https://github.com/SainingZhang/DDAMFN/raw/{official.COMMIT}/{published.path}"
+        line = f"{name}: not here; --download {name} fetches {url}"
+        assert (line in away) == (name != "official-rafdb")
 
 
 def test_importing_a_file_downloads_nothing(save, tmp_path, monkeypatch):

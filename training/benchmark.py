@@ -2,8 +2,9 @@
 
 The plain way is that of the published scripts: files read with PIL, torchvision's transforms on one
 image after another in a DataLoader, float32, one optimizer step a batch. Ours holds the faces in
-memory as bytes, augments whole batches on the device, and on a GPU computes in bfloat16 with
-channels last. Both train the same network on the same drawn faces, in the same run.
+memory as bytes, augments whole batches on the device, and computes with channels last, on a GPU
+in bfloat16, on a CPU where --bfloat16 says so. Both train the same network on the same drawn faces,
+in the same run.
 """
 
 import argparse
@@ -55,6 +56,7 @@ class Measurement:
     """What one way took for a number of images."""
 
     name: str
+    precision: str
     images: int
     seconds: float
     parts: dict[str, float]
@@ -137,14 +139,16 @@ def measure_plain(
         with watch.part("optimizer"):
             optimizer.step()
     seconds = time.perf_counter() - began
-    return Measurement("plain", steps * recipe.batch_size, seconds, dict(watch.seconds))
+    return Measurement("plain", "float32", steps * recipe.batch_size, seconds, dict(watch.seconds))
 
 
-def measure_ours(recipe: Recipe, faces: FaceSet, steps: int, compiled: bool) -> Measurement:
+def measure_ours(
+    recipe: Recipe, faces: FaceSet, steps: int, compiled: bool, bfloat16: bool = False
+) -> Measurement:
     """Train `steps` batches with the engine, after two to warm up; then time its parts apart."""
     device = Workers().device
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(recipe, faces, faces, Path(folder), compile_network=compiled)
+        run = Run(recipe, faces, faces, Path(folder), compile_network=compiled, bfloat16=bfloat16)
         phase = run.phases[-1]
         whole, watch = Stopwatch(device), Stopwatch(device)
         for _ in range(2):
@@ -161,7 +165,9 @@ def measure_ours(recipe: Recipe, faces: FaceSet, steps: int, compiled: bool) -> 
                 run.optimizer.step()
             with watch.part("weight averaging"):
                 run.update_average()
-    return Measurement("ours", steps * recipe.batch_size, whole.seconds["all"], dict(watch.seconds))
+    precision = "bfloat16" if run.bfloat16 else "float32"
+    seconds = whole.seconds["all"]
+    return Measurement("ours", precision, steps * recipe.batch_size, seconds, dict(watch.seconds))
 
 
 def describe(measurement: Measurement) -> str:
@@ -169,7 +175,8 @@ def describe(measurement: Measurement) -> str:
     shares = ", ".join(
         f"{name} {100 * seconds / total:.0f} %" for name, seconds in measurement.parts.items()
     )
-    return f"{measurement.name}: {measurement.images_per_second:.1f} images/s ({shares})"
+    speed = f"{measurement.images_per_second:.1f} images/s in {measurement.precision}"
+    return f"{measurement.name}: {speed} ({shares})"
 
 
 def main() -> None:
@@ -180,6 +187,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="batches timed each way")
     parser.add_argument("--workers", type=int, default=4, help="the plain way's processes")
     parser.add_argument("--compile", action="store_true", help="ours with torch.compile")
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="ours in mixed precision on a CPU too"
+    )
     arguments = parser.parse_args()
     recipe = Recipe(
         network=arguments.network, sizes=[arguments.size], batch_size=arguments.batch, lr=0.01
@@ -193,7 +203,7 @@ def main() -> None:
         write_image_folder(faces, Path(folder))
         plain = measure_plain(recipe, Path(folder), arguments.steps, arguments.workers, device)
     print(describe(plain))
-    ours = measure_ours(recipe, faces, arguments.steps, arguments.compile)
+    ours = measure_ours(recipe, faces, arguments.steps, arguments.compile, arguments.bfloat16)
     print(describe(ours))
     print(f"ratio {ours.images_per_second / plain.images_per_second:.2f}")
 

@@ -12,12 +12,19 @@ from training.recipe import Recipe
 class Teachers:
     """What a recipe's teachers say about the augmented images that the student sees."""
 
-    def __init__(self, recipe: Recipe, expressions: tuple[str, ...], device: torch.device):
-        """Load the teachers.
+    def __init__(
+        self,
+        recipe: Recipe,
+        expressions: tuple[str, ...],
+        device: torch.device,
+        bfloat16: bool = False,
+    ):
+        """Load the teachers, which answer in the student's precision.
 
         Raises:
             ValueError: if one lacks an expression, or expects colour otherwise than the student.
         """
+        self.bfloat16 = bfloat16
         self.temperature = recipe.teacher_temperature
         self.mean, self.std = (
             torch.tensor(values, device=device).view(1, 3, 1, 1)
@@ -44,7 +51,7 @@ class Teachers:
             size = (preprocessing.size,) * 2
             resized = F.interpolate(plain, size, mode="bilinear", antialias=True)
             resized = preprocessing.normalise(resized).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cuda", torch.bfloat16, enabled=images.is_cuda):
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
                 logits = head_logits(network, network.trunk(resized))[:, columns]
             answers.append(torch.softmax(logits.float() / self.temperature, dim=1))
         return torch.stack(answers).mean(dim=0)

@@ -134,6 +134,18 @@ def _load_init(name: str) -> nn.Module:
         ) from error
 
 
+def find_origins(recipe: Recipe) -> dict:
+    """What a card says of the checkpoints that a run starts and learns from.
+
+    `before`, the training of `init`, is there where that was trained here too: of the authors'
+    published weights only the hash is known.
+    """
+    sources = [name for name in (recipe.init, *recipe.teacher) if name]
+    origins = {"sources_sha256": {name: load_card(name).sha256 for name in sources}}
+    before = load_card(recipe.init).training if recipe.init else {}
+    return {**origins, "before": before} if "recipe" in before else origins
+
+
 def set_stem_stride(network: nn.Module, stride: int) -> None:
     """Change a ResNet's stem, whose stride is no parameter; other networks have none."""
     if hasattr(network.trunk, "conv1"):
@@ -169,7 +181,8 @@ class Run:
         self._check_input_size()
         self.teachers = None
         if recipe.teacher:
-            self.teachers = Teachers(recipe, self.expressions, self.device)
+            self.teachers = Teachers(recipe, self.expressions, self.device, self.bfloat16)
+        self.origins = find_origins(recipe)  # now: a later checkpoint may take the name
         self.optimizer = build_optimizer(recipe, self.network)
         self.weights = sampling_weights(train_faces, recipe.balance)
         self.steps_per_epoch = max(1, len(train_faces) // recipe.batch_size)
@@ -340,6 +353,8 @@ class Run:
     def _save_state(self) -> None:
         state = {
             "recipe": self.recipe.to_dict(),
+            "bfloat16": self.bfloat16,
+            "origins": self.origins,
             "step": self.step,
             "minutes": self.minutes,
             "history": self.history,
@@ -381,6 +396,19 @@ class Run:
                 f"{self.state_file} was made by another recipe; resume with that one, or choose "
                 "another --out."
             )
+        # States did not always say this; a GPU's were in bfloat16 even so.
+        bfloat16 = state.get("bfloat16", self.device.type == "cuda")
+        if bfloat16 != self.bfloat16:
+            made_in, fix = (
+                ("bfloat16", "add --bfloat16")
+                if bfloat16
+                else ("float32", "leave --bfloat16 out, on a CPU")
+            )
+            raise ValueError(
+                f"{self.state_file} was made in {made_in}; to resume, {fix}, or choose another "
+                "--out."
+            )
+        self.origins = state.get("origins", self.origins)
         self.step, self.minutes = state["step"], state["minutes"]
         self.history, self.running = state["history"], state["running"]
         self.network.load_state_dict(state["network"])
@@ -440,7 +468,7 @@ class Run:
         if self.workers.is_first:
             self._save_state()
 
-    def export(self, name: str, kind: str) -> Card:
+    def export(self, name: str, kind: str, note: str = "") -> Card:
         """Write the averaged network as a checkpoint, calibrated on the validation faces.
 
         `curves.png` and `confusion.png` (of the validation faces, uncorrected) lie beside it.
@@ -448,6 +476,7 @@ class Run:
         Args:
             name: the checkpoint's.
             kind: of the data, for example "ferplus".
+            note: for the card, in words; for example what was cut short.
 
         Raises:
             NotWritten: if the folder takes no file, as on a full disk.
@@ -480,23 +509,23 @@ class Run:
                 labels=self.expressions,
                 preprocessing=recipe.preprocessing,
                 calibration=calibration,
-                training=self._training_record(kind),
+                training=self._training_record(kind, note),
                 licence=LICENCES.get(kind, OTHER_LICENCE),
             )
 
-    def _training_record(self, kind: str) -> dict:
-        sources = [name for name in (self.recipe.init, *self.recipe.teacher) if name]
-        return {
+    def _training_record(self, kind: str, note: str) -> dict:
+        record = {
             "data": kind,
             "images": len(self.train_faces),
             "recipe": self.recipe.to_dict(),
-            "sources_sha256": {name: load_card(name).sha256 for name in sources},
             "steps": self.step,
             "minutes": round(self.minutes, 1),
             "device": device_name(self.workers),
             "precision": "bfloat16 where autocast has it" if self.bfloat16 else "float32",
             "torch": torch.__version__,
+            **self.origins,
         }
+        return {**record, "note": note} if note else record
 
 
 def device_name(workers: Workers) -> str:

@@ -15,7 +15,7 @@ from fer_models.calibration import Calibration
 from fer_models.checkpoints import find_checkpoint, load_network, save_card
 from fer_models.preprocessing import Preprocessing
 from training.calibrate import fit_calibration
-from training.datasets import load_faces
+from training.datasets import SPLITS, load_faces
 from training.datasets.face_set import FaceSet
 from training.metrics import Metrics, measure
 from training.plots import draw_confusion, save_figure
@@ -88,6 +88,22 @@ def describe(metrics: Metrics, expressions: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
+def check_recalibration(data: str, split: str, flip: bool) -> None:
+    """Raise ValueError if a calibration must not be chosen so.
+
+    Faces that are reported on must not choose it, and the page shows no face to a network twice.
+    """
+    kind = data.partition(":")[0]
+    validation_split = SPLITS.get(kind, ("", split, ""))[1]  # load_faces knows the unknown kinds
+    if split != validation_split:
+        raise ValueError(
+            f"--recalibrate chooses on validation faces, which are {kind}'s {validation_split}; "
+            f"give --split {validation_split}, then measure {split} without --recalibrate."
+        )
+    if flip:
+        raise ValueError("--recalibrate is for answers without their mirrors; leave --flip out.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="a shipped name or a .safetensors file")
@@ -102,11 +118,14 @@ def main() -> None:
     parser.add_argument(
         "--recalibrate",
         action="store_true",
-        help="first choose the card's prior correction and temperature anew, on this split",
+        help="first choose the card's prior correction and temperature anew, on the validation "
+        "split; numbers of other splits, which no longer hold, leave the card",
     )
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if arguments.recalibrate:
+            check_recalibration(arguments.data, arguments.split, arguments.flip)
         checkpoint = load_network(arguments.checkpoint)
         card = checkpoint.card
         faces = load_faces(arguments.data, arguments.split, card.preprocessing).labelled()
@@ -124,7 +143,7 @@ def main() -> None:
         fitted = fit_calibration(
             logits, faces.labels, card.labels, np.array(card.calibration.prior)
         )
-        card = replace(card, calibration=fitted)
+        card = replace(card, calibration=fitted, metrics={})
         print(f"strength {fitted.strength}, temperature {fitted.temperature}")
     results = measure_both(logits, faces, card.calibration)
     for name, metrics in results.items():

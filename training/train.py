@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="KIND:PATH, for example ferplus:../fer2013")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--name", help="the checkpoint's name; the recipe's by default")
+    parser.add_argument("--note", default="", help="for the card, for example what was cut short")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--minutes", type=float, help="stop after that many, with all saved")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
@@ -65,7 +66,7 @@ def main() -> None:
     try:
         run.train(arguments.minutes)
         if workers.is_first:
-            run.export(arguments.name or arguments.recipe.stem, kind)
+            run.export(arguments.name or arguments.recipe.stem, kind, arguments.note)
     except NotFinished as stopped:
         logging.info("%s", stopped)
     except NotWritten as error:

@@ -286,6 +286,8 @@ def _draw_facts(card: Card, words: Words) -> str:
         ("licence", translate(card.licence, words) or MISSING),
         ("sha256", str(card.sha256)[:12]),
     ]
+    if precision := training.get("precision"):
+        rows.insert(-2, ("precision", translate(str(precision), words)))
     if source := training.get("source"):
         rows.insert(-2, ("source", source))
     return _definitions((words(f"models.{key}"), value) for key, value in rows)

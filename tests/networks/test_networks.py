@@ -5,6 +5,7 @@ import torch
 
 from fer_models.networks import NETWORKS
 from fer_models.networks.mfn import MFN, build_mfn_trunk
+from fer_models.networks.mobilefacenet import build_mobilefacenet_trunk
 
 PARAMETERS_WITH_7_CLASSES = {
     "ddamfn": 4_105_999,
@@ -93,6 +94,32 @@ def test_the_mfn_trunk_keeps_to_the_stage_table():
             x = stage(x)
             assert x.shape == (1, channels, side, side)
     assert repeats == [9, 16, 6]
+
+
+def test_the_mobilefacenet_trunk_keeps_to_its_papers_table():
+    bottlenecks = [  # expansion, channels, repeats, side: arXiv 1804.07573, Table 1
+        (2, 64, 5, 28),
+        (4, 128, 1, 14),
+        (2, 128, 6, 14),
+        (4, 128, 1, 7),
+        (2, 128, 2, 7),
+    ]
+    rows = [(factor, c, side) for factor, c, count, side in bottlenecks for _ in range(count)]
+    first, second, *middle, last = build_mobilefacenet_trunk().eval()
+    x = torch.zeros(1, 3, 112, 112)
+    with torch.no_grad():
+        x = first(x)
+        assert x.shape == (1, 64, 56, 56)
+        x = second(x)
+        assert x.shape == (1, 64, 56, 56) and second.conv.groups == 64
+        for stage, (factor, channels, side) in zip(middle, rows, strict=True):
+            hidden = factor * x.shape[1]
+            is_same = x.shape == (1, channels, side, side)
+            assert stage.expand.conv.out_channels == stage.depthwise.conv.groups == hidden
+            assert stage.is_residual == is_same
+            x = stage(x)
+            assert x.shape == (1, channels, side, side)
+        assert last(x).shape == (1, 512, 7, 7)
 
 
 @pytest.mark.parametrize("name", ["ddamfn", "mfn", "mobilefacenet", "resnet18", "resnet50"])

@@ -3,22 +3,25 @@
 import re
 import sys
 
+import pytest
 import torch
 import toy
 
 from training import benchmark
 
 
-def test_both_ways_their_ratio_and_where_the_time_goes_are_printed(monkeypatch, capsys):
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_both_ways_their_ratio_and_where_the_time_goes_are_printed(monkeypatch, capsys, bfloat16):
     monkeypatch.setitem(benchmark.NETWORKS, "toy", toy.ToyNetwork)
     options = ["--network", "toy", "--size", "16", "--batch", "8", "--steps", "3", "--workers", "0"]
-    monkeypatch.setattr(sys, "argv", ["benchmark", *options])
+    monkeypatch.setattr(sys, "argv", ["benchmark", *options, *["--bfloat16"][:bfloat16]])
     benchmark.main()
     printed = capsys.readouterr().out
-    plain, ours = (
-        float(re.search(rf"^{name}: ([\d.]+) images/s", printed, re.MULTILINE)[1])
-        for name in ("plain", "ours")
-    )
+    found = re.findall(r"^(plain|ours): ([\d.]+) images/s in (\w+) ", printed, re.MULTILINE)
+    (_, plain, of_plain), (_, ours, of_ours) = found
+    plain, ours = float(plain), float(ours)
+    is_mixed = bfloat16 or torch.cuda.is_available()
+    assert (of_plain, of_ours) == ("float32", "bfloat16" if is_mixed else "float32")
     ratio = float(re.search(r"^ratio ([\d.]+)", printed, re.MULTILINE)[1])
     assert abs(ratio - ours / plain) < 0.02
     assert printed.count("reading and augmenting") == printed.count("forward and backward") == 2

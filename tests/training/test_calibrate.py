@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from training.calibrate import fit_calibration
+from fer_models.calibration import Calibration
+from training.calibrate import CHOSEN_BY, STRENGTHS, fit_calibration
+from training.metrics import measure
 
 NAMES = ("neutral", "happiness")
 
@@ -37,3 +39,33 @@ def test_a_strength_that_finds_the_rare_class_is_chosen():
     calibration = fit_calibration(blurred, labels, NAMES, np.array([0.95, 0.05]))
     assert calibration.strength > 0
     assert (calibration.probabilities(blurred).argmax(1).numpy() == labels).all()
+
+
+def test_the_middle_of_the_best_mean_of_accuracy_and_balanced_accuracy_is_chosen():
+    # With prior odds of e to 1, a face whose first logit leads by m is answered 1 from strength m.
+    prior = np.array([np.e, 1]) / (np.e + 1)
+    groups = [  # label, lead of the first logit, faces
+        (0, 3.0, 215),
+        (0, 0.12, 24),  # costs accuracy more than the 16 rare faces at 0.32 bring,
+        (1, 0.32, 16),
+        (0, 0.42, 1),  # costs less than half a point
+        (0, 0.62, 120),  # costs balanced accuracy less than the 24 rare faces at 1.02 bring
+        (1, 1.02, 24),
+    ]
+    labels = np.concatenate([np.full(count, label) for label, _, count in groups])
+    leads = np.concatenate([np.full(count, lead) for _, lead, count in groups])
+    logits = torch.from_numpy(np.stack([leads, np.zeros_like(leads)], axis=1))
+
+    def at(strength: float):
+        probabilities = Calibration(tuple(prior), strength).probabilities(logits).numpy()
+        return measure(probabilities, labels, NAMES)
+
+    measured = [at(strength) for strength in STRENGTHS]
+    accuracy = np.array([m.accuracy for m in measured])
+    balanced = np.array([m.balanced_accuracy_basic for m in measured])
+    assert STRENGTHS[accuracy.argmax()] == 0
+    assert STRENGTHS[balanced.argmax()] == pytest.approx(1.05)
+    assert STRENGTHS[(accuracy + balanced).argmax()] == pytest.approx(0.35)
+    calibration = fit_calibration(logits, labels, NAMES, prior)
+    assert calibration.strength == 0.5  # of 0.35, 0.40 ... 0.60
+    assert calibration.chosen_by == CHOSEN_BY

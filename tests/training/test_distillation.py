@@ -7,7 +7,8 @@ import toy
 from fer_models.calibration import Calibration
 from fer_models.checkpoints import save_checkpoint
 from training.distillation import Teachers
-from training.engine import build_network
+from training.distributed import Workers
+from training.engine import Run, build_network
 from training.losses import distillation_loss
 
 CPU = torch.device("cpu")
@@ -52,6 +53,18 @@ def test_a_lone_teacher_answers_as_it_does_in_an_evaluation(tmp_path):
     network, _, _ = teachers.members[0]
     images = images_of(recipe)
     assert torch.allclose(teachers(images), torch.softmax(network(images), 1), atol=1e-6)
+
+
+def test_a_teacher_answers_in_the_students_precision(tmp_path):
+    recipe = toy.make_recipe(teacher=[save_teacher(tmp_path)])
+    images = images_of(recipe)
+    exact = Teachers(recipe, toy.EXPRESSIONS, CPU)(images)
+    mixed = Teachers(recipe, toy.EXPRESSIONS, CPU, bfloat16=True)(images)
+    assert not torch.equal(mixed, exact)
+    assert torch.allclose(mixed, exact, atol=1e-2)
+    faces = toy.make_faces()
+    run = Run(recipe, faces, faces, tmp_path / "run", bfloat16=True, workers=Workers(device=CPU))
+    assert run.teachers.bfloat16
 
 
 def test_several_teachers_are_averaged(tmp_path):

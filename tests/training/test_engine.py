@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import random
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,9 +14,10 @@ from safetensors.torch import load_file
 
 from fer_models import checkpoints
 from fer_models.calibration import Calibration
-from fer_models.checkpoints import load_card, load_network, save_checkpoint
+from fer_models.checkpoints import load_card, load_network, save_card, save_checkpoint
 from fer_models.official import import_official
 from training import engine
+from training.distributed import Workers
 from training.engine import NotFinished, Run
 from training.recipe import Recipe
 
@@ -23,11 +25,27 @@ from training.recipe import Recipe
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["training.engine", "matplotlib.backends.backend_agg"])
 LONGER = {"epochs": [8.0]}
+CPU = torch.device("cpu")
 
 
 def without_minutes(folder) -> list[str]:
     lines = (folder / "history.csv").read_text().splitlines()
     return [line.rpartition(",")[0] for line in lines]
+
+
+def train_on_the_cpu(folder, bfloat16, resume=False, minutes=None, **changes) -> Run:
+    recipe, faces = toy.make_recipe(**changes), toy.make_faces()
+    run = Run(
+        recipe,
+        faces,
+        toy.make_faces(40, 1),
+        folder,
+        resume=resume,
+        bfloat16=bfloat16,
+        workers=Workers(device=CPU),
+    )
+    run.train(minutes)
+    return run
 
 
 def start_and_wait_for_a_save(folder):
@@ -122,6 +140,53 @@ def test_a_state_of_another_recipe_is_refused(tmp_path):
         toy.train(tmp_path, resume=True, lr=0.01)
 
 
+def test_a_bfloat16_run_learns_and_goes_on_bit_for_bit(tmp_path):
+    whole = train_on_the_cpu(tmp_path / "unbroken", True, epochs=[6.0])
+    assert whole.history[-1]["validation_accuracy"] > 0.9
+    with pytest.raises(NotFinished):
+        train_on_the_cpu(tmp_path / "stopped", True, minutes=0, epochs=[6.0])
+    stopped = train_on_the_cpu(tmp_path / "stopped", True, resume=True, epochs=[6.0])
+    other = train_on_the_cpu(tmp_path / "float32", False, epochs=[6.0])
+    for name, value in whole.network.state_dict().items():
+        assert value.isfinite().all() and value.dtype != torch.bfloat16
+        assert torch.equal(value, stopped.network.state_dict()[name]), name
+    weight = whole.network.trunk[0].weight
+    assert not torch.equal(weight, other.network.trunk[0].weight)
+
+
+@pytest.mark.parametrize("bfloat16, fix", [(True, "add --bfloat16"), (False, "leave --bfloat16")])
+def test_a_state_of_another_precision_is_refused_with_the_fix(tmp_path, bfloat16, fix):
+    with pytest.raises(NotFinished):
+        train_on_the_cpu(tmp_path, bfloat16, minutes=0)
+    with pytest.raises(ValueError, match=fix):
+        train_on_the_cpu(tmp_path, not bfloat16, resume=True)
+
+
+def test_a_state_that_does_not_say_its_precision_is_one_of_float32(tmp_path):
+    with pytest.raises(NotFinished):
+        train_on_the_cpu(tmp_path, False, minutes=0)
+    state = torch.load(tmp_path / "state.pt")
+    del state["bfloat16"], state["origins"]  # as earlier versions wrote it
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(ValueError, match="made in float32"):
+        train_on_the_cpu(tmp_path, True, resume=True)
+    assert train_on_the_cpu(tmp_path, False, resume=True).is_finished
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_mixed_precision_is_finite_and_goes_on_after_a_save(tmp_path):
+    with pytest.raises(NotFinished):
+        toy.train(tmp_path, minutes=0, epochs=[1.0])
+    run = toy.train(tmp_path, resume=True, epochs=[1.0])
+    assert run.device.type == "cuda" and run.bfloat16 and run.is_finished
+    assert (
+        torch.tensor([run.history[-1][k] for k in ("train_loss", "validation_loss")])
+        .isfinite()
+        .all()
+    )
+    assert "bfloat16" in load_card(tmp_path / "toy.safetensors").training["precision"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -172,6 +237,42 @@ def test_init_fills_what_fits_and_leaves_the_rest(tmp_path):
     kept = network.trunk[0].weight.half().float()
     assert torch.equal(started.trunk[0].weight, kept)
     assert started.head.fc.weight.shape == (4, toy.CHANNELS)
+
+
+def test_a_card_records_the_training_of_what_the_run_started_from(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    toy.train(first)
+    start = load_card(first / "toy.safetensors")
+    chained = {"init": str(first / "toy.safetensors"), "seed": 1}
+    with pytest.raises(NotFinished):
+        toy.train(second, minutes=0, **chained)
+    other = replace(start, training={**start.training, "steps": 0})
+    save_card(other, first / "toy.json")  # meanwhile another checkpoint takes the name
+    toy.train(second, resume=True, **chained)
+    training = load_card(second / "toy.safetensors").training
+    assert training["before"] == start.training
+    assert training["sources_sha256"] == {chained["init"]: start.sha256}
+    assert "before" not in start.training and "note" not in training
+
+
+def test_the_average_is_the_one_made_by_hand_and_starts_anew_in_each_phase(tmp_path):
+    recipe = toy.make_recipe(
+        sizes=[10, 12], epochs=[3.0, 1.0], stem_strides=[1, 1], ema_decay=0.5, test_size=12
+    )
+    run = Run(recipe, toy.make_faces(), toy.make_faces(40, 1), tmp_path)
+    by_hand = {k: v.clone().double() for k, v in run.averaged.state_dict().items()}
+    decays = []
+    for phase in run.phases:
+        for done in range(1, 1 + phase.stop - phase.start):
+            run.train_step(phase)
+            decays.append(min(0.5, (1 + done) / (10 + done)))
+            for name, value in run.network.state_dict().items():
+                by_hand[name] = decays[-1] * by_hand[name] + (1 - decays[-1]) * value
+    assert len(decays) == 24 and decays[16:] == [0.5, 0.5, *decays[:6]]
+    for name, value in run.averaged.state_dict().items():
+        if value.is_floating_point():
+            assert torch.allclose(value.double(), by_hand[name], atol=1e-5), name
+    assert not torch.equal(run.averaged.trunk[0].weight, run.network.trunk[0].weight)
 
 
 def test_phases_follow_each_other():
@@ -244,3 +345,6 @@ def test_a_ddamfn_starts_from_the_trunk_that_the_authors_published(
     started = engine.build_network(Recipe(network="ddamfn", init="official-mfn"), toy.EXPRESSIONS)
     for name, value in started.trunk.state_dict().items():
         assert torch.equal(value, published[name]), name
+    sha256 = load_card("official-mfn").sha256
+    origins = engine.find_origins(Recipe(network="ddamfn", init="official-mfn"))
+    assert origins == {"sources_sha256": {"official-mfn": sha256}}

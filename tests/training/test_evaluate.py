@@ -14,6 +14,8 @@ from fer_models.calibration import Calibration
 from fer_models.checkpoints import load_card, save_checkpoint
 from fer_models.networks import NETWORKS
 from training import evaluate
+from training.calibrate import CHOSEN_BY
+from training.datasets import SPLITS
 from training.engine import build_network
 from training.evaluate import measure_both, predict_logits
 
@@ -74,6 +76,51 @@ def test_write_card_records_the_split_and_keeps_the_rest(checkpoint, monkeypatch
     assert set(card.metrics) == {"PublicTest", "PrivateTest with flip"}
     assert card.metrics["PublicTest"]["uncorrected"]["n"] == 30
     assert card.sha256 == before.sha256
+
+
+@pytest.fixture
+def splits(monkeypatch):
+    """Toy faces in splits of their own."""
+    monkeypatch.setitem(SPLITS, "toy", ("Training", "PublicTest", "PrivateTest"))
+    seeds = {"PublicTest": 1, "PrivateTest": 2}
+    monkeypatch.setattr(
+        evaluate, "load_faces", lambda data, split, preprocessing: toy.make_faces(30, seeds[split])
+    )
+
+
+def test_recalibrating_drops_the_numbers_of_the_old_calibration(checkpoint, splits, monkeypatch):
+    common = ("--checkpoint", checkpoint, "--data", "toy:x", "--split")
+    for split in ("PublicTest", "PrivateTest"):
+        run_main(monkeypatch, *common, split, "--write-card")
+    before = load_card(checkpoint)
+    run_main(monkeypatch, *common, "PublicTest", "--recalibrate")
+    card = load_card(checkpoint)
+    assert set(before.metrics) == {"PublicTest", "PrivateTest"}
+    assert set(card.metrics) == {"PublicTest"}
+    assert card.calibration.prior == before.calibration.prior
+    assert card.calibration.chosen_by == CHOSEN_BY != before.calibration.chosen_by
+    run_main(monkeypatch, *common, "PrivateTest", "--write-card")
+    assert set(load_card(checkpoint).metrics) == {"PublicTest", "PrivateTest"}
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (["--split", "PrivateTest"], "toy's PublicTest; give --split PublicTest"),
+        (["--split", "PublicTest", "--flip"], "leave --flip out"),
+    ],
+)
+def test_nothing_but_plain_validation_faces_recalibrates(
+    checkpoint, splits, monkeypatch, capsys, options, complaint
+):
+    card = checkpoint.with_suffix(".json").read_bytes()
+    with pytest.raises(SystemExit) as stopped:
+        run_main(
+            monkeypatch, "--checkpoint", checkpoint, "--data", "toy:x", "--recalibrate", *options
+        )
+    assert stopped.value.code == 2
+    assert complaint in capsys.readouterr().err
+    assert checkpoint.with_suffix(".json").read_bytes() == card
 
 
 def test_faces_labelled_otherwise_than_the_checkpoint_are_refused(checkpoint, monkeypatch, capsys):

@@ -4,11 +4,13 @@ import logging
 import sys
 
 import pytest
+import torch
 import toy
 
 from fer_models.checkpoints import load_card
 from training import crossval, train
 from training.datasets import SPLITS
+from training.distributed import Workers
 from training.recipe import Recipe
 
 RECIPE = 'network = "toy"\nsizes = [12]\nepochs = [2.0]\nbatch_size = 16\ndetail_px = 12\n'
@@ -70,6 +72,20 @@ def test_a_mistake_stops_before_training_with_one_line(command, capsys, options,
         command(*options)
     assert stopped.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_a_note_goes_into_the_card(command):
+    folder = command("--note", "Cut short: no GPU.")
+    assert load_card(folder / "tiny.safetensors").training["note"] == "Cut short: no GPU."
+
+
+def test_another_precision_does_not_resume(command, capsys, monkeypatch):
+    monkeypatch.setattr(train, "join_workers", lambda: Workers(device=torch.device("cpu")))
+    command("--minutes", "0")
+    with pytest.raises(SystemExit) as stopped:
+        command("--resume", "--bfloat16")
+    assert stopped.value.code == 2
+    assert "was made in float32; to resume, leave --bfloat16 out" in capsys.readouterr().err
 
 
 def test_data_without_a_kind_is_refused_with_the_kinds_there_are():
