@@ -33,6 +33,10 @@ MIN_LANDMARK_SCORE = 0.70
 MAX_DETECTION_SIDE_PX = 640
 MIN_FACE_SIDE_PX = 20
 ONET_SIDE_PX = 48
+# Where the nose lies between the eyes' line (0) and the mouth (1). Measured with this detector on
+# twelve Lab faces (five identities; neutral, happiness, surprise) at pitch 0, +-20 and +-40
+# degrees: outside are none, 1 and 3, 7 and 7. Of FER2013's PublicTest crops, 3 and 1 % are.
+RAISED_NOSE, LOWERED_NOSE = 0.3, 0.8
 
 
 @dataclass(frozen=True)
@@ -60,18 +64,27 @@ class Face:
 
     @property
     def is_turned(self) -> bool:
-        """Whether the head is turned, or tilted by more than 30 degrees.
+        """Whether the head is turned, raised or lowered far, or tilted by more than 30 degrees.
 
-        Turned: the nose lies over an eye or outside of both, instead of between them.
+        Turned: the nose lies over an eye or outside of both, instead of between them. Raised or
+        lowered: it lies near the eyes' line or the mouth's.
         """
         left_eye, right_eye, nose = self.landmarks[:3]
         across = right_eye - left_eye
-        length = float(np.hypot(*across))
-        if length == 0:
+        down = np.array([-across[1], across[0]])
+        eyes, mouth = (left_eye + right_eye) / 2, self.landmarks[3:].mean(axis=0)
+        length, height = float(np.hypot(*across)), float((mouth - eyes) @ down)
+        if length == 0 or height <= 0:
             return True
         nose_position = float((nose - left_eye) @ across) / length**2  # 0 left eye, 1 right eye
+        nose_height = float((nose - eyes) @ down) / height  # 0 eyes, 1 mouth
         tilt = abs(float(across[1])) / length
-        return not 0.15 < nose_position < 0.85 or across[0] <= 0 or tilt > 0.5
+        return (
+            not 0.15 < nose_position < 0.85
+            or not RAISED_NOSE < nose_height < LOWERED_NOSE
+            or across[0] <= 0
+            or tilt > 0.5
+        )
 
 
 @functools.cache

@@ -14,13 +14,13 @@ import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import findSystemFonts, fontManager
 from matplotlib.text import Text
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
-from fer_models.analysis import DISPLAY_NAMES, NetworkResult
+from fer_models.analysis import DISPLAY_NAMES, FaceResult, GradCam, NetworkResult
 from fer_models.explain.attention import Attention
 from fer_models.explain.faithfulness import FaithfulnessCurves
 from fer_models.words import Words, load_words
@@ -231,13 +231,17 @@ def draw_faithfulness(
     curves: FaithfulnessCurves,
     color: str = NETWORK_COLORS["ddamfn"],
     words: CurveWords = CurveWords(),
-) -> Figure:
+    on: SubFigure | None = None,
+) -> Figure | SubFigure:
     """Deletion above insertion, readable at 360 px wide, with the areas in the legends.
 
     The band reaches from the lowest to the highest of the random orders at each step.
+
+    Args:
+        on: a part of a larger figure, for the two side by side.
     """
-    figure = Figure(figsize=(3.6, 5.0), dpi=200, layout="constrained")
-    above, below = figure.subplots(2, 1)
+    figure = on or Figure(figsize=(3.6, 5.0), dpi=200, layout="constrained")
+    above, below = figure.subplots(1, 2) if on else figure.subplots(2, 1)
     at_random = words.at_random.format(area=curves.random_area, spread=curves.random_spread)
     _draw_curves(
         above,
@@ -369,9 +373,26 @@ def _draw_legend(figure: Figure, left: float, words: Words) -> None:
     figure.text(left, 0.07 / height, words("figure1.legend"), fontsize=7.5, va="bottom")
 
 
-def draw_analysis(result, strength: float = 0.5) -> Figure:
-    """One face's whole analysis as a figure: crop, heatmaps, probabilities."""
+def name_explained(gradcam: GradCam) -> str:
+    """How a heatmap was made and for what, in English: "grad-cam for surprise, not happiness"."""
+    if gradcam.method == "eigen-cam":
+        return "eigen-cam, whatever the answer"
+    minus = "" if gradcam.minus is None else f", not {gradcam.minus}"
+    return f"{gradcam.method} for {gradcam.target}{minus}"
+
+
+def draw_analysis(
+    result: FaceResult, strength: float = 0.5, *, shared: bool = False, cells: bool = False
+) -> Figure:
+    """One face's whole analysis as a figure: crop, heatmaps, probabilities.
+
+    Args:
+        strength: of the heat over the face, 0..1.
+        shared: draw all heatmaps over the largest of their maxima; each over its own if not.
+        cells: draw the 7x7 squares instead of interpolating.
+    """
     names = list(result.networks)
+    largest = max((answer.gradcam.max for answer in result.networks.values()), default=0.0)
     figure = Figure(figsize=(2.6 * (len(names) + 1), 4.6), dpi=150, layout="constrained")
     grid = figure.subplots(2, len(names) + 1, squeeze=False, gridspec_kw={"height_ratios": [3, 2]})
     grid[0, 0].imshow(result.crop)
@@ -379,14 +400,15 @@ def draw_analysis(result, strength: float = 0.5) -> Figure:
     grid[1, 0].axis("off")
     for index, name in enumerate(names, start=1):
         answer = result.networks[name]
-        grid[0, index].imshow(
-            overlay_heatmap(result.crop, answer.gradcam.values, strength=strength)
+        maximum = largest if shared else answer.gradcam.max
+        heat = overlay_heatmap(
+            result.crop, answer.gradcam.values, strength=strength, maximum=maximum, cells=cells
         )
+        grid[0, index].imshow(heat)
         title = f"{DISPLAY_NAMES.get(name, name)}: {answer.expression} {answer.probability:.2f}"
         grid[0, index].set_title(title, fontsize=9, color=NETWORK_COLORS.get(name, "black"))
-        grid[0, index].set_xlabel(
-            f"{answer.gradcam.method} for {answer.gradcam.target}", fontsize=7
-        )
+        scale = f"dark 0 to bright {max(maximum, 0):.2g}"
+        grid[0, index].set_xlabel(f"{name_explained(answer.gradcam)}\n{scale}", fontsize=7)
         expressions = list(answer.probabilities)
         bars = grid[1, index]
         bars.barh(expressions, list(answer.probabilities.values()), color=NETWORK_COLORS.get(name))

@@ -32,6 +32,7 @@ def network_report(result: NetworkResult) -> dict:
         "probabilities": {name: round(p, DIGITS) for name, p in result.probabilities.items()},
         "gradcam": {
             "target": result.gradcam.target,
+            "minus": result.gradcam.minus,
             "method": result.gradcam.method,
             "values": _rounded(result.gradcam.values),
             "max": round(result.gradcam.max, DIGITS),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import gradio as gr
@@ -30,6 +30,7 @@ from fer_models.images import ImageError
 from fer_models.report import analysis_report, face_report
 from fer_models.ui import html
 from fer_models.ui.picture import (
+    download_button,
     explain_error,
     explain_missing,
     make_download_folder,
@@ -98,6 +99,16 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """All that is set on the tab; `face` counts the picture's faces from 1, the largest."""
+
+    question: Question = Question()
+    look: Look = Look()
+    face_crop: bool = False
+    face: int = 1
+
+
+@dataclass(frozen=True)
 class View:
     """What is shown: the picture's chosen face, explained."""
 
@@ -132,6 +143,11 @@ def face_at(picture: Picture, x: float, y: float) -> int | None:
         if face.box_xyxy[0] <= x <= face.box_xyxy[2] and face.box_xyxy[1] <= y <= face.box_xyxy[3]
     ]
     return min(hit, key=lambda number: picture.faces[number].side_px, default=None)
+
+
+def choose_face(picture: Picture, number: int) -> Picture:
+    """The picture with its face of that number, counted from 1, chosen; as it is without one."""
+    return replace(picture, chosen=number - 1) if number <= len(picture.faces) else picture
 
 
 def explain_face(
@@ -212,23 +228,32 @@ def draw_attention(view: View, look: Look, words: Words) -> str:
     return html.attention_row(attention, pictures, winners, low, high, words)
 
 
-def write_downloads(view: View) -> tuple[str, str]:
-    """The analysis as a JSON file and as a figure; their paths."""
-    folder = make_download_folder()
-    json_file, figure_file = folder / "analysis.json", folder / "analysis.png"
+def write_json(view: View) -> str:
+    """The analysis as a file; its path."""
+    file = make_download_folder() / "analysis.json"
     report = {"faces": [face_report(view.result)], "unavailable": view.unavailable}
-    json_file.write_text(json.dumps(report, indent=2) + "\n")
-    save_figure(draw_analysis(view.result), figure_file)
-    return str(json_file), str(figure_file)
+    file.write_text(json.dumps(report, indent=2) + "\n")
+    return str(file)
 
 
-def settings_text(question: Question, look: Look) -> str:
+def write_figure(view: View, look: Look) -> str:
+    """The analysis as a figure whose heatmaps look as on the page; the file's path."""
+    file = make_download_folder() / "analysis.png"
+    strength = 1.0 if look.view == "beside" else look.strength
+    shared = look.scale == "shared"
+    figure = draw_analysis(view.result, strength, shared=shared, cells=look.cells)
+    save_figure(figure, file)
+    return str(file)
+
+
+def settings_text(settings: Settings) -> str:
     """All settings as JSON, to be kept and given back."""
-    return json.dumps({**asdict(question), **asdict(look)})
+    values = {**asdict(settings.question), **asdict(settings.look)}
+    return json.dumps({**values, "face_crop": settings.face_crop, "face": settings.face})
 
 
-def read_settings(text: str, words: Words) -> tuple[Question, Look]:
-    """The settings that `settings_text` wrote.
+def read_settings(text: str, words: Words) -> Settings:
+    """The settings that `settings_text` wrote, now or before it knew of faces.
 
     Raises:
         ValueError: if the text is none, or a value is unknown; the message is for the page.
@@ -240,18 +265,25 @@ def read_settings(text: str, words: Words) -> tuple[Question, Look]:
         "scale": SCALES,
         "view": VIEWS,
         "cells": (False, True),
+        "face_crop": (False, True),
     }
     try:
-        values = json.loads(text)
+        values = {"face_crop": False, "face": 1, **json.loads(text)}
         for key, choices in allowed.items():
             if values[key] not in choices:
                 raise ValueError(words("compare.bad_setting", name=key))
         if not 0 <= values["strength"] <= 1:
             raise ValueError(words("compare.bad_setting", name="strength"))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        if type(values["face"]) is not int or values["face"] < 1:
+            raise ValueError(words("compare.bad_setting", name="face"))
+    except (json.JSONDecodeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(words("compare.bad_settings")) from error
-    question = Question(values["target"], values["minus"], values["method"])
-    return question, Look(values["scale"], values["view"], values["strength"], values["cells"])
+    return Settings(
+        Question(*(values[field.name] for field in fields(Question))),
+        Look(*(values[field.name] for field in fields(Look))),
+        values["face_crop"],
+        values["face"],
+    )
 
 
 def analyze_for_client(
@@ -292,6 +324,7 @@ class CompareTab:
         picture: holds None before the first picture, then a `Picture`, without faces where none
             was found.
         target, minus: the expression that is explained, and the one it is compared with.
+        method: how the heatmaps are computed.
         view: how the heatmap is shown.
         ask: makes an event ask the networks anew, with the settings as they are after it.
     """
@@ -300,6 +333,7 @@ class CompareTab:
     picture: gr.State
     target: gr.Dropdown
     minus: gr.Dropdown
+    method: gr.Dropdown
     view: gr.Radio
     ask: Callable
 
@@ -380,6 +414,7 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
     """
     picture_state = gr.State(time_to_live=KEEP_STATE_S)
     view_state = gr.State(time_to_live=KEEP_STATE_S)
+    wanted_face = gr.State(1)  # of the next picture: the restored settings' face
     # Counts the pictures and the questions about them; changed in place, so that a run sees it.
     ticket = gr.State([0, 0])
     line = gr.HTML(find_faces(None, words)[1], elem_id="agreement")
@@ -424,7 +459,7 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
             )
             with gr.Accordion(words("compare.settings"), open=False, elem_id="settings"):
                 kept = gr.Textbox(
-                    settings_text(Question(), Look()),
+                    settings_text(Settings()),
                     label=words("compare.settings_label"),
                     info=words("compare.settings_info"),
                     lines=3,
@@ -447,12 +482,16 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
                 json_button = gr.DownloadButton(
                     words("page.download_json"), interactive=False, size="sm"
                 )
-                figure_button = gr.DownloadButton(
-                    words("compare.download_figure"), interactive=False, size="sm"
-                )
+                with gr.Column(visible=False, min_width=160) as figure_column:
+                    download_button(
+                        words("compare.download_figure"),
+                        lambda view, *values: write_figure(view, Look(*values)),
+                        [view_state, *settings.look],
+                        "save-figure",
+                    )
     shown = [line, *cards, attention]
     drawn = [*cards, attention]
-    downloads = [json_button, figure_button]
+    downloads = [json_button, figure_column]
     chooser = [overview, faces]
     results = [view_state, *shown, *downloads]
 
@@ -468,23 +507,26 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
 
     def clear(text: str) -> list:
         empty = [html.empty_card(name) for name in PAGE_NETWORKS]
-        off = gr.update(value=None, interactive=False)
-        return [None, text, *empty, "", off, off]
+        off = gr.update(value=None, interactive=False), gr.update(visible=False)
+        return [None, text, *empty, "", *off]
 
-    def start(file, is_crop, ticket):
+    def start(file, is_crop, ticket, wanted):
         ticket[0] += 1
         mine = ticket[0]
         hidden = gr.update(visible=False)
         if file is not None:
             waiting = clear(html.notice(words("compare.looking_for_face")))
-            yield [None, hidden, *show_choice(None), *waiting]
+            yield [None, hidden, *show_choice(None), *waiting, wanted]
         found, text = find_faces(file, words, is_crop)
         if ticket[0] != mine:
             yield [gr.skip()] * len(found_outputs)
             return
+        if found is not None:
+            found = choose_face(found, wanted)
+            wanted = 1
         faceless = found is not None and not found.faces
         offer = gr.update(visible=True) if faceless else hidden
-        yield [found, offer, *show_choice(found), *clear(text)]
+        yield [found, offer, *show_choice(found), *clear(text), wanted]
 
     def explain(found, ticket, chosen, *values):
         question, look = Question(*values[:3]), Look(*values[3:])
@@ -499,8 +541,8 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
                 return
             done = draw_cards(view, look, words)
             yield [view, describe_view(view, words), *done, gr.skip(), gr.skip()]
-        paths = write_downloads(view)
-        buttons = [gr.update(value=path, interactive=True) for path in paths]
+        button = gr.update(value=write_json(view), interactive=True)
+        buttons = [button, gr.update(visible=True)]
         if ticket != mine:
             buttons = [gr.skip()] * len(buttons)
         yield [*[gr.skip()] * (1 + len(shown)), *buttons]
@@ -531,14 +573,20 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
         own = target == OWN_ANSWER
         return gr.update(interactive=not own, **({"value": NOTHING} if own else {}))
 
-    def apply_settings(text, ticket):
+    def apply_settings(text):
         try:
-            question, look = read_settings(text, words)
+            kept = read_settings(text, words)
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        ticket[1] += 1
+        question = kept.question
         minus = gr.update(value=question.minus, interactive=question.target != OWN_ANSWER)
-        return [question.target, minus, question.method, *asdict(look).values()]
+        changed = [question.target, minus, question.method, *asdict(kept.look).values()]
+        return [*changed, kept.face_crop, kept.face]
+
+    def keep_settings(found, wanted, is_crop, *values):
+        number = wanted if found is None else found.chosen + 1
+        question, look = Question(*values[:3]), Look(*values[3:])
+        return settings_text(Settings(question, look, is_crop, number))
 
     latest = {
         "api_visibility": "private",
@@ -553,27 +601,36 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
             redraw, [view_state, *settings.look], drawn, **latest
         )
 
-    found_outputs = [picture_state, whole, *chooser, *results]
-    for trigger in (picture.change, face_crop.change):
-        then_explain(trigger(start, [picture, face_crop, ticket], found_outputs, **latest))
-    whole.click(lambda: True, None, face_crop, api_visibility="private")
+    asked_and_drawn = [*settings.question, *settings.look]
+    keeping = [picture_state, wanted_face, face_crop, *asked_and_drawn]
+
+    def then_keep(event) -> None:
+        event.success(keep_settings, keeping, kept, **latest)
+
+    found_outputs = [picture_state, whole, *chooser, *results, wanted_face]
+    take_whole = whole.click(lambda: True, None, face_crop, api_visibility="private")
+    restored = restore.click(
+        apply_settings, kept, [*asked_and_drawn, face_crop, wanted_face], **latest
+    )
+    starting = [picture, face_crop, ticket, wanted_face]
+    for trigger in (picture.change, face_crop.input, take_whole.success, restored.success):
+        event = trigger(start, starting, found_outputs, **latest)
+        then_keep(event)
+        then_explain(event)
     choosing = [picture_state, ticket], [picture_state, *chooser]
-    then_explain(faces.select(choose_crop, *choosing, **latest))
-    then_explain(overview.select(choose_point, *choosing, **latest))
+    for event in (
+        faces.select(choose_crop, *choosing, **latest),
+        overview.select(choose_point, *choosing, **latest),
+    ):
+        then_keep(event)
+        then_explain(event)
     asked = (settings.target.input, settings.minus.input, settings.method.input, choice.change)
     for trigger in asked:
         then_explain(trigger(ask_anew, [settings.target, ticket], settings.minus, **latest))
     for component in settings.look:
         component.change(redraw, [view_state, *settings.look], drawn, **latest)
-    restored = [*settings.question, *settings.look]
-    then_explain(restore.click(apply_settings, [kept, ticket], restored, **latest))
-    for component in restored:
-        component.change(
-            lambda *values: settings_text(Question(*values[:3]), Look(*values[3:])),
-            restored,
-            kept,
-            **latest,
-        )
+    for component in asked_and_drawn:
+        component.change(keep_settings, keeping, kept, **latest)
 
     gr.Button(visible=False).click(
         lambda file, target, is_crop: analyze_for_client(
@@ -588,4 +645,4 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
     def ask(event) -> None:
         then_explain(event.success(ask_anew, [settings.target, ticket], settings.minus, **latest))
 
-    return CompareTab(picture, picture_state, settings.target, settings.minus, settings.view, ask)
+    return CompareTab(picture, picture_state, *settings.question, view=settings.view, ask=ask)

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import gradio as gr
 
-from fer_models.ui.compare import EXAMPLES_FOLDER, NOTHING, OWN_ANSWER, PHOTOGRAPH, CompareTab
+from fer_models.ui.compare import (
+    EXAMPLES_FOLDER,
+    NOTHING,
+    OWN_ANSWER,
+    PHOTOGRAPH,
+    CompareTab,
+    Question,
+)
 from fer_models.words import Words
 
 
@@ -74,6 +81,7 @@ def connect_guide(guide: Guide, words: Words, tabs: gr.Tabs, compare: CompareTab
         compare.input,
         compare.target,
         compare.minus,
+        compare.method,
         compare.view,
     ]
 
@@ -90,6 +98,7 @@ def connect_guide(guide: Guide, words: Words, tabs: gr.Tabs, compare: CompareTab
             gr.skip() if same else str(EXAMPLES_FOLDER / step.picture),
             step.target,
             gr.update(value=step.minus, interactive=step.target != OWN_ANSWER),
+            Question().method,
             step.view,
         ]
 

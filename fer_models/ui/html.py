@@ -7,10 +7,14 @@ import io
 import numpy as np
 from PIL import Image
 
-from fer_models.analysis import DISPLAY_NAMES, NetworkResult
+from fer_models.analysis import DISPLAY_NAMES, GradCam, NetworkResult
 from fer_models.explain.attention import Attention
 from fer_models.figures import HEAD_COLORS, NETWORK_COLORS, heat_colors
 from fer_models.words import Words
+
+# Features times the logit's gradient are parts of the logit. Grad-CAM++ weighs by a quotient of the
+# gradient's powers, which does not grow with the logit; Eigen-CAM does not look at the logit.
+LOGIT_METHODS = ("grad-cam", "hirescam", "layer-cam")
 
 
 def image_tag(image: np.ndarray, alt: str) -> str:
@@ -130,21 +134,34 @@ def network_card(
         view: one of the Compare tab's `VIEWS`.
         top: the value that the brightest colour stands for.
     """
-    title = DISPLAY_NAMES.get(name, name)
-    gradcam = result.gradcam
-    target = words.expression(gradcam.target)
-    if gradcam.minus:
-        target = words("compare.contrast", target=target, minus=words.expression(gradcam.minus))
-    method = words(f"methods.{gradcam.method}")
-    alt = words("compare.heatmap_alt", network=title, method=method, target=target)
-    key = "compare.heatmap_about" if gradcam.max > 0 else "compare.heatmap_dark"
-    about = words(key, network=title, target=target, method=method)
+    alt, about = describe_heatmap(name, result.gradcam, words)
+    unit = heat_unit(result.gradcam.method, words)
     return card(
         name,
         f"{heading(name)}{answer_line(result, words)}"
-        f"{face_with_heat(crop, heat, view, alt, words)}{color_bar(top)}"
+        f"{face_with_heat(crop, heat, view, alt, words)}{color_bar(top, unit=unit)}"
         f'<p class="fer-caption">{about}</p>{probability_bars(result.probabilities, words)}',
     )
+
+
+def describe_heatmap(network: str, gradcam: GradCam, words: Words) -> tuple[str, str]:
+    """A heatmap's text for those who cannot see it, and its caption."""
+    title = DISPLAY_NAMES.get(network, network)
+    if gradcam.method == "eigen-cam":
+        keys = "compare.eigen_alt", "compare.eigen_about"
+        return tuple(words(key, network=title) for key in keys)
+    target = words.expression(gradcam.target)
+    if gradcam.minus:
+        target = words("compare.contrast", target=target, minus=words.expression(gradcam.minus))
+    about = "compare.heatmap_about" if gradcam.max > 0 else "compare.heatmap_dark"
+    method = words(f"methods.{gradcam.method}")
+    keys = "compare.heatmap_alt", about
+    return tuple(words(key, network=title, target=target, method=method) for key in keys)
+
+
+def heat_unit(method: str, words: Words) -> str:
+    """The unit of a method's values; empty where it has none that has a name."""
+    return words("compare.logits") if method in LOGIT_METHODS else ""
 
 
 def face_with_heat(crop: np.ndarray, heat: np.ndarray, view: str, alt: str, words: Words) -> str:
@@ -162,14 +179,14 @@ def face_with_heat(crop: np.ndarray, heat: np.ndarray, view: str, alt: str, word
     )
 
 
-def color_bar(high: float, low: float = 0, form: str = ".2g") -> str:
+def color_bar(high: float, low: float = 0, form: str = ".2g", unit: str = "") -> str:
     """The heat's colours between the values, written in `form`, of the darkest and brightest."""
     stops = heat_colors(np.linspace(0, 1, 9)[None])[0]
     gradient = ", ".join(f"rgb({r},{g},{b})" for r, g, b in stops)
     return (
         f'<div class="fer-scale"><span>{low:{form}}</span>'
         f'<span class="fer-gradient" style="background:linear-gradient(90deg,{gradient})"></span>'
-        f"<span>{max(high, low):{form}}</span></div>"
+        f"<span>{f'{max(high, low):{form}} {unit}'.rstrip()}</span></div>"
     )
 
 

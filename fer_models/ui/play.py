@@ -32,6 +32,7 @@ from fer_models.ui.picture import (
     explain_missing,
     make_download_folder,
 )
+from fer_models.ui.progress import waiting_line
 from fer_models.words import Words
 
 ENLARGED = 3  # the page shows the crop this many times larger
@@ -198,12 +199,9 @@ def draw_cards(face: PlayFace, played: Played, strength: float, words: Words) ->
 
 def _card(name: str, before: NetworkResult, played: Played, strength: float, words: Words) -> str:
     after = played.after[name]
-    network, target = DISPLAY_NAMES[name], words.expression(after.gradcam.target)
-    method = words(f"methods.{after.gradcam.method}")
-    alt = words("compare.heatmap_alt", network=network, method=method, target=target)
+    alt, about = html.describe_heatmap(name, after.gradcam, words)
     heat = overlay_heatmap(played.large, after.gradcam.values, strength=strength)
-    key = "compare.heatmap_about" if after.gradcam.max > 0 else "compare.heatmap_dark"
-    about = words(key, network=network, target=target, method=method)
+    bar = html.color_bar(after.gradcam.max, unit=html.heat_unit(after.gradcam.method, words))
     was = words(
         "play.before",
         expression=words.expression(before.expression),
@@ -213,7 +211,7 @@ def _card(name: str, before: NetworkResult, played: Played, strength: float, wor
         name,
         f"{html.heading(name)}{html.answer_line(after, words)}"
         f'<p class="fer-caption play-before">{was}</p>'
-        f"{html.image_tag(heat, alt)}{html.color_bar(after.gradcam.max)}"
+        f"{html.image_tag(heat, alt)}{bar}"
         f'<p class="fer-caption">{about}</p>'
         f"{html.probability_bars(after.probabilities, words, before.probabilities)}",
         "play-card",
@@ -370,7 +368,7 @@ def build_play_tab(
         if same and np.array_equal(face.large, _enlarge(picture)):
             yield [gr.skip()] * len(everything)
             return
-        text = html.notice(words("compare.looking_at_face"))
+        text = waiting_line(words("compare.looking_at_face"))
         yield [None, None, text, *skipped, hidden, gr.skip(), *kept]
         face = meet_face(choices, chosen, picture, words)
         drawn = present(face, unchanged(face), strength)
