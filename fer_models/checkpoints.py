@@ -26,7 +26,13 @@ DOWNLOADED_FOLDER = ASSETS_FOLDER / "downloaded"  # ignored by git; searched aft
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is missing, damaged, or not what its card says."""
+    """A checkpoint that is missing, damaged, or not what its card says.
+
+    The message may reach a page's visitor, so it names this repository's files from its root on.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(message.replace(f"{ASSETS_FOLDER.parent}{os.sep}", ""))
 
 
 @dataclass(frozen=True)

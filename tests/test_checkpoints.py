@@ -40,6 +40,7 @@ def rewrite_card(file, **changes):
     file.with_suffix(".json").write_text(json.dumps({**card, **changes}))
 
 
+@pytest.mark.hostile
 def test_changed_weights_are_refused_by_their_sha256(saved_mfn, tmp_path):
     file = copy_of(saved_mfn, tmp_path)
     content = bytearray(file.read_bytes())
@@ -49,16 +50,26 @@ def test_changed_weights_are_refused_by_their_sha256(saved_mfn, tmp_path):
         load_network(file)
 
 
-def test_a_missing_tensor_is_named(saved_mfn, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda state: state.pop("head.fc.bias"), "Missing.*head.fc.bias"),
+        (lambda state: state.update(left_over=torch.zeros(2)), "Unexpected.*left_over"),
+        (lambda state: state.update({"head.fc.bias": torch.zeros(2)}), "mismatch.*head.fc.bias"),
+    ],
+    ids=["missing", "left over", "of another shape"],
+)
+def test_a_tensor_that_does_not_fit_is_named(saved_mfn, tmp_path, change, named):
     file = copy_of(saved_mfn, tmp_path)
     state = load_file(file)
-    del state["head.fc.bias"]
+    change(state)
     save_file(state, file)
     rewrite_card(file, sha256=sha256_of(file))
-    with pytest.raises(CheckpointError, match=r"head\.fc\.bias"):
+    with pytest.raises(CheckpointError, match=f"(?s){named}"):
         load_network(file)
 
 
+@pytest.mark.hostile
 def test_a_file_that_is_no_safetensors_is_refused(saved_mfn, tmp_path):
     file = copy_of(saved_mfn, tmp_path)
     file.write_bytes(b"not tensors")
@@ -85,6 +96,11 @@ def test_a_card_that_does_not_fit_its_network_is_refused(saved_mfn, tmp_path, ch
     rewrite_card(file, **changes)
     with pytest.raises(CheckpointError, match=r"toy\.json"):
         load_network(file)
+
+
+def test_a_message_does_not_say_where_the_repository_lies():
+    file = checkpoints.SHIPPED_FOLDER / "mfn.safetensors"
+    assert str(CheckpointError(f"{file}: damaged")) == "assets/checkpoints/mfn.safetensors: damaged"
 
 
 def test_an_unknown_name_lists_what_there_is():

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_models import faces as faces_module
 from fer_models.faces import (
+    MAX_DETECTION_SIDE_PX,
     TEMPLATE,
     align_face,
     detect_faces,
@@ -95,6 +97,22 @@ def test_a_large_photograph_gives_the_same_face_in_its_own_pixels(photograph):
     large = detect_faces(large_image)[0]
     np.testing.assert_allclose(np.array(large.box_xyxy) / 4, small.box_xyxy, atol=6)
     np.testing.assert_allclose(large.landmarks / 4, small.landmarks, atol=3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((3000, 4000, 3), (640, 480)), ((7000, 400, 3), (37, 640)), ((500, 300, 3), (300, 500))],
+)
+def test_only_a_small_copy_is_searched_however_large_the_picture(shape, size, monkeypatch):
+    searched = []
+
+    def search(image, *_):
+        searched.append(image.size)
+        return []
+
+    monkeypatch.setattr(faces_module, "_search", search)
+    assert detect_faces(np.zeros(shape, np.uint8)) == []
+    assert set(searched) == {size} and max(size) <= MAX_DETECTION_SIDE_PX
 
 
 def test_a_small_face_of_a_large_photograph_has_landmarks_as_fine_as_the_photograph(photograph):

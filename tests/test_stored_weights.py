@@ -1,6 +1,8 @@
-"""A checkpoint's weights stay in their file until they are run, and are real numbers."""
+"""Weights stay in their file until they are run, are there once for everybody, and are numbers."""
 
+import gc
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fer_models.checkpoints import CheckpointError, find_checkpoint, load_network, sha256_of
+from fer_models.choice import LOADED_UPLOADS, Choices
+from fer_models.engines import Runner
+from tests.conftest import SHIPPED
 
 MAPS = Path("/proc/self/maps")
 
@@ -47,3 +52,27 @@ def test_weights_that_are_no_real_numbers_are_refused_by_name(tmp_path, kind):
     file.with_suffix(".json").write_text(json.dumps({**card, "sha256": sha256_of(file)}))
     with pytest.raises(CheckpointError, match=r"head\.fc\.bias"):
         load_network(file)
+
+
+def live_runners() -> int:
+    """How many networks are ready to run in this process."""
+    gc.collect()
+    return sum(type(thing) is Runner for thing in gc.get_objects())
+
+
+def test_all_visitors_share_the_networks_and_few_uploads_are_held(analyzer, saved_mfn, tmp_path):
+    shared = {name: analyzer.runner(name) for name in SHIPPED}
+    uploads = []
+    for number in range(LOADED_UPLOADS + 1):
+        uploads.append(tmp_path / f"{number}.safetensors")
+        for suffix in (".safetensors", ".json"):
+            shutil.copy(saved_mfn[0].with_suffix(suffix), uploads[-1].with_suffix(suffix))
+    choices, before = Choices(analyzer), live_runners()
+    for file in uploads:  # every visitor has an own MFN
+        visitor, again = (choices.analyzer({"mfn": str(file)}) for _ in range(2))
+        assert visitor.runner("mfn") is again.runner("mfn") is not shared["mfn"]
+        for name in set(SHIPPED) - {"mfn"}:
+            assert visitor.runner(name) is shared[name]
+    swapped = choices.analyzer({"mfn": "resnet50"})  # an installed one
+    assert swapped.runner("mfn") is shared["resnet50"]
+    assert live_runners() - before == LOADED_UPLOADS
