@@ -3,6 +3,7 @@
 import csv
 import multiprocessing
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 import toy
+from PIL import Image
 from safetensors.torch import load_file
 
+from fer_models.checkpoints import load_network
 from training.distributed import Workers
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +80,44 @@ def test_torchrun_follows_the_curve_of_one_process(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, toy.__file__, tmp_path / "two"], check=True, env=environment)
     assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
+def run_torchrun(folder: Path, recipe: str) -> subprocess.CompletedProcess:
+    """The training command under two processes, on a few drawn faces; the run is in folder/run."""
+    for split, labels in {"train": ("happy", "sad"), "val": ("happy",)}.items():
+        for label in labels:
+            (folder / split / label).mkdir(parents=True, exist_ok=True)
+            for i in range(2):
+                face = Image.fromarray(toy.make_faces(1, i).crops[0]).resize((48, 48))
+                face.save(folder / split / label / f"{i}.png")
+    (folder / "tiny.toml").write_text(recipe)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += ["-m", "training.train", folder / "tiny.toml"]
+    command += ["--data", f"folder:{folder}", "--out", folder / "run"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def test_torchrun_of_the_training_command_writes_one_checkpoint(tmp_path):
+    recipe = "network = 'mobilefacenet'\nsizes = [32]\ntest_size = 112\nepochs = [1.0]\n"
+    done = run_torchrun(tmp_path, recipe + "batch_size = 4\n")
+    assert done.returncode == 0, done.stderr[-2000:]
+    names = sorted(file.name for file in (tmp_path / "run").iterdir())
+    weights = [name for name in names if name.endswith(".safetensors")]
+    assert weights == ["tiny.safetensors"]
+    assert not [name for name in names if name.endswith(".tmp")]
+    training = load_network(tmp_path / "run" / "tiny.safetensors").card.training
+    assert (training["steps"], training["images"]) == (1, 4)
+    assert training["device"] == "2 x CPU, 1 threads"
+
+
+def test_torchrun_of_a_bad_recipe_ends_every_process_with_exit_code_2(tmp_path):
+    done = run_torchrun(tmp_path, "learning_rate = 1")
+    assert done.returncode != 0  # torchrun's own, 1; what it says of its processes counts
+    codes = re.findall(r"exitcode +: (\S+)", done.stderr)
+    assert codes and set(codes) <= {"2", "-15"}, done.stderr[-2000:]  # -15: by torchrun, if slower
+    assert "2" in codes and "unknown keys learning_rate" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_shares_cover_a_batch_once():
