@@ -44,6 +44,7 @@ from fer_models.ui.picture import (
     explain_error,
     make_download_folder,
 )
+from fer_models.ui.progress import waiting_line
 from fer_models.words import Words
 
 NETWORK = "ddamfn"
@@ -436,7 +437,7 @@ def show_heads(
         yield [gr.skip()] * (4 + len(rest))
         return
     hidden = gr.update(visible=False)
-    yield [None, html.notice(words("compare.looking_at_face")), hidden, gr.skip(), *rest]
+    yield [None, waiting_line(words("compare.looking_at_face")), hidden, gr.skip(), *rest]
     try:
         view = look_into_heads(choices, chosen, picture, words)
     except ValueError as error:
