@@ -30,7 +30,7 @@ from fer_models.analysis import (
     FaceResult,
     NetworkResult,
 )
-from fer_models.checkpoints import CheckpointError
+from fer_models.checkpoints import Card, CheckpointError
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import CROP_SIZE_PX, Face, align_face, detect_faces, face_of_crop
 from fer_models.figures import overlay_heatmap, scale_heatmap
@@ -113,7 +113,7 @@ def list_pictures(
     sources: Sequence[str | Path],
     limits: Limits = Limits(),  # noqa: B008 - frozen
     name_encodings: Sequence[str] = ("utf-8",),
-    names: Mapping[str, str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Listing:
     """The pictures in files, folders and zip files, in order, without opening any of them.
 
@@ -122,16 +122,15 @@ def list_pictures(
     Args:
         sources: names in a folder or a zip are relative to it.
         name_encodings: tried in order on a zip's names that do not say what they are written in.
-        names: source -> what the table calls that file, where it is not its own name.
+        names: what the table calls each source that is a picture; its own name if None.
 
     Raises:
         BatchError: if there are more pictures or bytes than the limits allow, or a source is
             missing. Nothing has been decoded then.
     """
     pictures, problems, total = [], [], 0
-    for given in sources:
-        source = Path(given)
-        name = (names or {}).get(str(given), source.name)
+    files = [Path(source) for source in sources]
+    for source, name in zip(files, names or [file.name for file in files], strict=True):
         for found, size in _list_source(source, name, name_encodings):
             if isinstance(found, Problem):
                 problems.append(found)
@@ -417,7 +416,10 @@ class FaceTable:
             row += [round(v, 2) for v in face.box_xyxy]
             row += [round(face.score, 4), face.source]
             for name, expressions in self._labels.items():
-                answer = found.networks[name]
+                answer = found.networks.get(name)
+                if answer is None:  # an upload that was deleted meanwhile
+                    row += [""] * (3 + len(expressions))
+                    continue
                 row += [answer.expression, round(answer.probability, 6), round(answer.margin, 6)]
                 row += [round(answer.probabilities[expression], 6) for expression in expressions]
             self._writer.writerow(row)
@@ -502,18 +504,20 @@ class Tally:
         return np.rint(self._crops[network, expression] / count).astype(np.uint8) if count else None
 
 
-def batch_report(tally: Tally, analyzer: Analyzer, words: Words | None = None) -> dict[str, object]:
+def batch_report(
+    tally: Tally, cards: Mapping[str, Card], words: Words | None = None
+) -> dict[str, object]:
     """The counts, the mean heatmaps and the files passed over, as plain data for JSON.
 
     Args:
+        cards: of the tally's networks.
         words: for the reasons, English if None.
     """
     words = words or load_words()
     networks = {}
     for name, answers in tally.answers.items():
-        card = analyzer.checkpoint(name).card
         networks[name] = {
-            "checkpoint": {"name": card.name, "sha256": card.sha256},
+            "checkpoint": {"name": cards[name].name, "sha256": cards[name].sha256},
             "unsure": tally.unsure[name],
             "answers": {
                 expression: {

@@ -37,7 +37,7 @@ MAX_ARGUMENT = 8  # heads, strides: no network of ours takes more
 MAX_SIDE_PX = 256
 MAP_SIDE = 7
 MAX_MESSAGE = 300
-LOADED_UPLOADS = 2
+LOADED_UPLOADS = 3  # one visitor's, or the last ones of several
 UPLOAD_NAME = "uploaded"
 
 

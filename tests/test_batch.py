@@ -57,6 +57,7 @@ def reasons(problems) -> dict[str, str]:
     return {problem.name: problem.key for problem in problems}
 
 
+@pytest.mark.hostile
 def test_a_zip_gives_its_pictures_and_names_everything_else(tmp_path):
     file = write_zip(
         tmp_path / "mixed.zip",
@@ -102,6 +103,7 @@ def test_a_folder_is_read_with_its_folders_in_order_of_name(tmp_path):
     assert set(reasons(listing.problems)) == {"notes.csv", "z.zip"}
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("limits", "key"),
     [(Limits(2, None), "batch.too_many"), (Limits(None, 1), "batch.too_large")],
@@ -117,6 +119,7 @@ def test_too_much_is_refused_before_anything_is_decoded(tmp_path, limits, key, m
     assert len(list_pictures([file], Limits(3, 2)).pictures) == 3
 
 
+@pytest.mark.hostile
 def test_a_zip_that_lies_about_a_size_gives_no_more_than_it_said(tmp_path):
     """The list says 1,000 bytes where 5,000,000 are packed: neither memory nor disk fills."""
     file = write_zip(tmp_path / "liar.zip", {"a.png": bytes(5_000_000)})
@@ -130,6 +133,7 @@ def test_a_zip_that_lies_about_a_size_gives_no_more_than_it_said(tmp_path):
     assert problem.key == "batch.damaged_entry"
 
 
+@pytest.mark.hostile
 def test_a_list_of_contents_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     file = write_zip(tmp_path / "long.zip", {f"{n:060}.png": b"" for n in range(20)})
     monkeypatch.setattr(batch, "MAX_ZIP_LIST_BYTES", 1000)
@@ -137,6 +141,7 @@ def test_a_list_of_contents_that_would_fill_the_memory_is_refused(tmp_path, monk
         list_pictures([file])
 
 
+@pytest.mark.hostile
 def test_damaged_locked_and_oddly_packed_entries_are_named_and_stop_nothing(tmp_path):
     file = write_zip(
         tmp_path / "bad.zip",
@@ -259,6 +264,14 @@ def test_the_table_has_a_row_a_face_and_every_number(tmp_path):
     # Where a semicolon parts the cells, the name's own does not begin a formula.
     line = content.decode("utf-8-sig").split("\r\n")[1]
     assert next(csv.reader([line], delimiter=";"))[0].startswith("./=a,b;=c.png")
+
+
+def test_a_network_that_went_meanwhile_leaves_its_cells_empty(tmp_path):
+    with open_table(tmp_path / "faces.csv", LABELS) as table:
+        table.add(result("a.png", {"two": ("happiness", 0.8)}, 0, 10))
+    (row,) = csv.DictReader((tmp_path / "faces.csv").open(encoding="utf-8-sig"))
+    assert row["one_answer"] == row["one_p_happiness"] == ""
+    assert (row["two_answer"], row["two_p_happiness"]) == ("happiness", "0.8")
 
 
 def test_a_broken_off_table_leaves_the_old_file_as_it_was(tmp_path):
@@ -440,20 +453,27 @@ def test_what_no_network_can_explain_is_a_problem_of_every_picture_with_a_face(c
 def test_a_folders_file_keeps_the_name_that_the_browser_gave_it(tmp_path):
     for name in ("1.png", "2.png", "notes.txt", ".3.png"):
         (tmp_path / name).write_bytes(picture())
-    files = [str(tmp_path / name) for name in ("1.png", "2.png", "notes.txt", ".3.png")]
-    names = {files[0]: "holiday/a/1.png", files[2]: "holiday/notes.txt", files[3]: "holiday/.3.png"}
-    listing = list_pictures(files, names=names)
-    assert [p.name for p in listing.pictures] == ["holiday/a/1.png", "2.png"]
+    names = {
+        "holiday/a/1.png": "1.png",
+        "holiday/b/1.png": "1.png",  # the same picture, which is kept once
+        "2.png": "2.png",
+        "holiday/notes.txt": "notes.txt",
+        "holiday/.3.png": ".3.png",
+    }
+    files = [tmp_path / name for name in names.values()]
+    listing = list_pictures(files, names=list(names))
+    assert [p.name for p in listing.pictures] == ["holiday/a/1.png", "holiday/b/1.png", "2.png"]
     assert reasons(listing.problems) == {"holiday/notes.txt": "batch.no_picture"}
 
 
 def test_the_report_has_the_counts_the_mean_maps_and_what_was_passed_over(analyzer):
     tally = Tally({"mfn": ("neutral", "happiness")}, [Problem("notes.txt", "batch.no_picture")])
     tally.add(result("a.png", {"mfn": ("happiness", 0.9)}, 8, 10))
-    report = json.loads(json.dumps(batch_report(tally, analyzer)))
+    card = analyzer.checkpoint("mfn").card
+    report = json.loads(json.dumps(batch_report(tally, {"mfn": card})))
     assert (report["pictures"], report["faces"]) == (1, 1)
     mfn = report["networks"]["mfn"]
-    assert mfn["checkpoint"]["sha256"] == analyzer.checkpoint("mfn").card.sha256
+    assert mfn["checkpoint"]["sha256"] == card.sha256
     assert mfn["answers"]["happiness"]["mean_heatmap"][1] == [0, 1, 0, 0, 0, 0, 0]
     assert mfn["answers"]["neutral"] == {"faces": 0, "mean_heatmap": None}
     assert report["passed_over"] == [

@@ -1,4 +1,4 @@
-"""A session on drawn faces that move, and the mailbox that keeps only the newest frame."""
+"""A session on drawn faces that move: followed, searched for anew, smoothed over time."""
 
 import numpy as np
 import pytest

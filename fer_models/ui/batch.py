@@ -1,12 +1,14 @@
 """The Batch tab: many pictures to a table, and the mean heatmap of every answer."""
 
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import gradio as gr
+from gradio.data_classes import FileData, ListFiles
 
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer
 from fer_models.batch import (
@@ -15,6 +17,7 @@ from fer_models.batch import (
     Problem,
     Tally,
     analyze_pictures,
+    batch_report,
     draw_mean,
     draw_mean_heatmaps,
     in_order,
@@ -22,10 +25,11 @@ from fer_models.batch import (
     open_table,
     usable_networks,
 )
-from fer_models.checkpoints import CheckpointError
+from fer_models.checkpoints import Card, CheckpointError
+from fer_models.choice import Choices
 from fer_models.figures import NETWORK_COLORS, save_figure
 from fer_models.ui import html
-from fer_models.ui.picture import make_download_folder
+from fer_models.ui.picture import explain_error, make_download_folder
 from fer_models.words import Words
 
 LIMITS = Limits()
@@ -34,6 +38,24 @@ SECONDS_BETWEEN_UPDATES = 0.7
 RESULTS_HEIGHT_PX = 420
 # Zips made by Chinese Windows write names in GBK without saying so.
 NAME_ENCODINGS = {"en": ("utf-8",), "zh": ("utf-8", "gb18030")}
+# Gradio names an uploaded folder's files without their folders. The browser still knows them: the
+# input beside the button holds the files in the same order.
+NAME_FOLDERS = """(files, folder) => {
+  const inputs = document.querySelectorAll("input[type=file]");
+  const input = [...inputs].find((one) => one.nextElementSibling?.id === "batch-folder");
+  const given = [...(input?.files ?? [])];
+  if (given.length === folder?.length && given.every((f, i) => f.name === folder[i].orig_name))
+    folder = folder.map((f, i) => ({...f, orig_name: given[i].webkitRelativePath || f.orig_name}));
+  return [files, folder];
+}"""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An uploaded file: its path, and what its visitor calls it, folders included."""
+
+    path: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -44,11 +66,12 @@ class BatchView:
     results: str = ""
     table: str | None = None
     heatmaps: str | None = None
+    report: str | None = None
 
 
 def run_batch(
     analyzer: Analyzer,
-    files: Sequence[str] | None,
+    files: Sequence[Upload] | None,
     face_crop: bool,
     words: Words,
     stopped: Callable[[], bool],
@@ -64,22 +87,27 @@ def run_batch(
         return
     yield BatchView(html.notice(words("batch.listing")))
     try:
-        listing = list_pictures(files, limits, NAME_ENCODINGS[words.language])
+        paths, names = zip(*((file.path, file.name) for file in files), strict=True)
+        listing = list_pictures(paths, limits, NAME_ENCODINGS[words.language], names)
         labels, unavailable = usable_networks(analyzer, PAGE_NETWORKS)
+        cards = {name: analyzer.checkpoint(name).card for name in labels}
     except BatchError as error:
         yield BatchView(html.notice(error.problem.text(words), "problem"))
         return
     except CheckpointError as error:
-        yield BatchView(html.notice(str(error), "problem"))
+        yield BatchView(html.notice(explain_error(error, words), "problem"))
         return
     total = len(listing.pictures)
-    if not total:
-        results = draw_problems(listing.problems, words)
-        yield BatchView(html.notice(words("batch.none_read"), "problem"), results)
-        return
+    tally, done = Tally(labels, listing.problems), 0
     folder = make_download_folder()
     table_file, heatmaps_file = folder / "faces.csv", folder / "mean_heatmaps.png"
-    tally, done = Tally(labels, listing.problems), 0
+    report_file = folder / "batch.json"
+    if not total:
+        results = draw_problems(listing.problems, words)
+        write_report(report_file, tally, cards, words)
+        line = html.notice(words("batch.none_read"), "problem")
+        yield BatchView(line, results, report=str(report_file))
+        return
     yield BatchView(draw_progress(0, total, 0, None, words))
     began = shown = time.monotonic()
     pictures = analyze_pictures(
@@ -99,12 +127,20 @@ def run_batch(
                 yield BatchView(line, draw_counts(tally, words))
         pictures.close()
     save_figure(draw_mean_heatmaps(tally), heatmaps_file)
+    write_report(report_file, tally, cards, words)
     yield BatchView(
         describe_end(done, total, tally, unavailable, words),
         draw_results(tally, words),
         str(table_file),
         str(heatmaps_file) if tally.faces else None,
+        str(report_file),
     )
+
+
+def write_report(file: Path, tally: Tally, cards: Mapping[str, Card], words: Words) -> None:
+    """The counts, the mean maps' numbers and all files passed over, as JSON."""
+    text = json.dumps(batch_report(tally, cards, words), indent=2, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def draw_progress(done: int, total: int, faces: int, left_s: float | None, words: Words) -> str:
@@ -206,13 +242,17 @@ def draw_problems(problems: Sequence[Problem], words: Words) -> str:
     )
 
 
-def add_files(files: list[str] | None, more: list[str] | None) -> list[str]:
+def add_files(files: list[Upload] | None, more: list[Upload] | None) -> list[Upload]:
     """The list of files with a folder's pictures and zips at its end."""
     return [*(files or []), *(more or [])]
 
 
-def build_batch_tab(analyzer: Analyzer, words: Words) -> None:
-    """Lay out and wire the tab, inside a `gr.Tab`."""
+def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
+    """Lay out and wire the tab, inside a `gr.Tab`.
+
+    Args:
+        choice: the visitor's checkpoints, as the Models tab sets them.
+    """
     ticket = gr.State([0])  # counts starts and stops; changed in place, so that a run sees it
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280):
@@ -226,8 +266,9 @@ def build_batch_tab(analyzer: Analyzer, words: Words) -> None:
                 words("batch.folder"), file_count="directory", size="sm", elem_id="batch-folder"
             )
             for component in (files, folder):
-                # Gradio would make an empty file beside every upload.
-                component.preprocess = paths_of
+                # Gradio would make an empty file beside every upload, and forget its name.
+                component.preprocess = read_uploads
+            files.postprocess = show_uploads
             face_crop = gr.Checkbox(
                 label=words("batch.face_crop"), info=words("compare.face_crop_info")
             )
@@ -238,30 +279,31 @@ def build_batch_tab(analyzer: Analyzer, words: Words) -> None:
         with gr.Column(scale=3, min_width=320):
             line = gr.HTML(html.notice(words("batch.empty")), elem_id="batch-line", min_height=84)
             with gr.Row():
-                table = gr.DownloadButton(
-                    words("batch.download_csv"), interactive=False, size="sm", elem_id="batch-csv"
-                )
-                heatmaps = gr.DownloadButton(
-                    words("batch.download_heatmaps"),
-                    interactive=False,
-                    size="sm",
-                    elem_id="batch-png",
-                )
+                downloads = [
+                    gr.DownloadButton(
+                        words(f"batch.download_{name}"),
+                        interactive=False,
+                        size="sm",
+                        min_width=150,
+                        elem_id=f"batch-{kind}",
+                    )
+                    for name, kind in (("csv", "csv"), ("heatmaps", "png"), ("report", "json"))
+                ]
             results = gr.HTML(elem_id="batch-results", min_height=RESULTS_HEIGHT_PX)
 
     def show(view: BatchView, running: bool) -> list:
         made = [
             gr.update(value=path, interactive=path is not None)
-            for path in (view.table, view.heatmaps)
+            for path in (view.table, view.heatmaps, view.report)
         ]
         buttons = [gr.update(interactive=not running), gr.update(interactive=running)]
         return [view.line, view.results, *made, *buttons]
 
-    def run(paths, face_crop, ticket):
+    def run(files, face_crop, chosen, ticket):
         ticket[0] += 1
         mine = ticket[0]
-        view = None
-        for view in run_batch(analyzer, paths, face_crop, words, lambda: ticket[0] != mine):
+        analyzer, view = choices.analyzer(chosen), None
+        for view in run_batch(analyzer, files, face_crop, words, lambda: ticket[0] != mine):
             yield show(view, True)
         yield show(view, False)
 
@@ -270,15 +312,27 @@ def build_batch_tab(analyzer: Analyzer, words: Words) -> None:
         return html.notice(words("batch.stopping")), gr.update(interactive=False)
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    shown = [line, results, table, heatmaps, start, stop]
-    start.click(run, [files, face_crop, ticket], shown, **private)
+    shown = [line, results, *downloads, start, stop]
+    start.click(run, [files, face_crop, choice, ticket], shown, **private)
     # Without `cancels`: the run ends by itself after its picture, and hands over what it has.
     stop.click(ask_to_stop, ticket, [line, stop], **private)
-    folder.upload(add_files, [files, folder], files, **private)
+    folder.upload(add_files, [files, folder], files, js=NAME_FOLDERS, **private)
 
 
-def paths_of(payload) -> list[str] | None:
-    """The uploaded files' paths, in a list also where it is one file."""
+def read_uploads(payload) -> list[Upload] | None:
+    """The uploaded files, in a list also where it is one file; a name may be anything."""
     if payload is None:
         return None
-    return [str(Path(file.path)) for file in getattr(payload, "root", [payload])]
+    files = getattr(payload, "root", [payload])
+    return [Upload(str(Path(f.path)), f.orig_name or Path(f.path).name) for f in files]
+
+
+def show_uploads(files: Sequence[Upload] | None) -> ListFiles | None:
+    """The list of files as gradio shows it, each by its visitor's name for it."""
+    if not files:
+        return None
+    shown = [
+        FileData(path=file.path, orig_name=file.name, size=Path(file.path).stat().st_size)
+        for file in files
+    ]
+    return ListFiles(root=shown)

@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from fer_models.analysis import Analyzer
+from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
 from fer_models.figure1 import analyze_rows, compose_figure1
 from fer_models.figures import FIGURE1_MAX_ROWS, drawable_words, save_figure
@@ -98,7 +99,7 @@ def draw_rows(
                 text = words("figure1.drawing")
             yield step_line(done, steps, text), None
     except ValueError as error:
-        yield html.notice(str(error), "problem"), None
+        yield html.notice(explain_error(error, words), "problem"), None
         return
     made = compose_figure1(analyzer, analyzed, drawable_words(words))
     folder = make_download_folder()
@@ -148,8 +149,12 @@ class Figure1Tab:
     line: gr.HTML
 
 
-def build_figure1_tab(analyzer: Analyzer, words: Words) -> Figure1Tab:
-    """Lay out and wire the tab, inside a `gr.Tab`."""
+def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figure1Tab:
+    """Lay out and wire the tab, inside a `gr.Tab`.
+
+    Args:
+        choice: the visitor's checkpoints, as the Models tab sets them.
+    """
     about = words("figure1.about")
     if drawable_words(words) is not words:
         about += words("figure1.english")
@@ -205,9 +210,9 @@ def build_figure1_tab(analyzer: Analyzer, words: Words) -> Figure1Tab:
             elem_id="figure1-image",
         )
 
-    def draw(*given):
-        rows = name_rows(given[: len(SLOTS)], given[len(SLOTS)], words)
-        for text, paths in draw_rows(analyzer, rows, words):
+    def draw(chosen, files, *slots):
+        rows = name_rows(slots, files, words)
+        for text, paths in draw_rows(choices.analyzer(chosen), rows, words):
             if paths is None:
                 yield [text, *[gr.skip()] * (1 + len(downloads))]
                 continue
@@ -215,7 +220,8 @@ def build_figure1_tab(analyzer: Analyzer, words: Words) -> Figure1Tab:
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     pictures = list(slots.values())
-    run = start.click(draw, [*pictures, files], [line, picture, *downloads], **private)
+    asked = [choice, files, *pictures]
+    run = start.click(draw, asked, [line, picture, *downloads], **private)
     stop.click(lambda: html.notice(words("page.stopped")), None, line, cancels=run, **private)
     fill.click(lambda *given: fill_slots(given), pictures, pictures, **private)
     clear.click(lambda: [None] * (len(SLOTS) + 1), None, [*pictures, files], **private)

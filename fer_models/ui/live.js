@@ -20,6 +20,7 @@ let settings = JSON.parse(stage.dataset.settings);
 let run = 0; // counts starts and stops: what belongs to an older number is out of date
 let stream = null;
 let key = null;
+let table = ""; // the last seconds as CSV, once the camera is off; a promise of it at first
 
 const place = (selector) => document.querySelector(selector);
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -62,7 +63,7 @@ async function show(answer, isCurrent) {
 function stop(state) {
   run += 1;
   stream?.getTracks().forEach((track) => track.stop());
-  if (key !== null) server.leave(key);
+  if (key !== null) table = server.leave(key);
   stream = key = video.srcObject = null;
   box.hidden = true;
   rate.textContent = "";
@@ -119,7 +120,18 @@ async function watchLeaving(isCurrent) {
   }
 }
 
+async function save() {
+  const text = await (key === null ? table : server.table(key));
+  if (!text) return say(texts.nothing);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.download = "live.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
 button.addEventListener("click", () => (button.textContent === stopLabel ? stop("stopped") : start()));
+stage.addEventListener("save", save);
 stage.addEventListener("settings", ({ detail }) => {
   settings = detail;
   hideUnchosen(document.querySelectorAll(".live-cards > *"));

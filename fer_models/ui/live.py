@@ -7,6 +7,8 @@ send frames at a fixed pace, mirrored, and leave the camera on after its stop bu
 
 import base64
 import binascii
+import csv
+import hashlib
 import io
 import json
 import threading
@@ -22,6 +24,7 @@ from PIL import Image
 
 from fer_models.agreement import describe_agreement, judge_agreement
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
+from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face, align_face
 from fer_models.figures import NETWORK_COLORS, overlay_heatmap
@@ -35,12 +38,13 @@ FORGET_S = 10.0
 MAX_FRAME_BYTES = 1_000_000
 MAX_FRAME_SIDE_PX = 1280
 MAX_KEY = 64
+MAX_CHOICES = 1000
 FACE_SIDE_PX = 224
 GAP_S = 3.0  # a longer pause between two answers is no line in the strip
 SETTINGS = {"networks": ["ddamfn", "mfn"], "heat": True, "strip": "ddamfn"}
 # What the browser can say by itself; each stands in the words as `live.<state>`.
 PROBLEMS = ("denied", "no_camera", "in_use", "insecure", "lost", "busy", "failed")
-NOTES = ("asking", "starting", "stopped", "left")
+NOTES = ("asking", "starting", "stopped", "left", "nothing")
 SCRIPT = Path(__file__).with_name("live.js").read_text()
 
 
@@ -58,6 +62,7 @@ class Message:
         networks: those to run, in the page's order.
         heat: whether faces are shown under their heatmaps.
         strip: the network whose last seconds are drawn.
+        choice: what `Visitors.name_choice` called the visitor's checkpoints; "" for the page's own.
     """
 
     key: str
@@ -65,6 +70,7 @@ class Message:
     networks: tuple[str, ...]
     heat: bool
     strip: str
+    choice: str = ""
 
 
 def read_message(data) -> Message:
@@ -75,13 +81,17 @@ def read_message(data) -> Message:
     """
     try:
         key, networks, strip = data["key"], data["networks"], data["strip"]
+        choice = data.get("choice") or ""
         if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
             raise FrameError("the key")
+        if not isinstance(choice, str):
+            raise FrameError("the choice")
         if strip not in PAGE_NETWORKS or not set(networks) <= set(PAGE_NETWORKS):
             raise FrameError("a network")
         chosen = tuple(name for name in PAGE_NETWORKS if name in networks)
-        return Message(key, read_frame(data["frame"]), chosen, data["heat"] is True, strip)
-    except (KeyError, TypeError) as error:
+        frame = read_frame(data["frame"])
+        return Message(key, frame, chosen, data["heat"] is True, strip, choice)
+    except (AttributeError, KeyError, TypeError) as error:
         raise FrameError("incomplete") from error
 
 
@@ -105,10 +115,17 @@ def read_frame(url: str) -> np.ndarray:
 
 @dataclass
 class _Visitor:
-    """A session, when it was last used, and the lock that keeps its frames in a row."""
+    """A session, when it was last used, and the lock that keeps its frames in a row.
+
+    Attributes:
+        choice: the name of the checkpoints that the session runs.
+        tracks: what the last frame's strips are drawn from.
+    """
 
     session: LiveSession
     seen: float
+    choice: str
+    tracks: dict[str, Track] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -116,7 +133,7 @@ class Visitors:
     """The sessions of those whose camera is on: few, apart from each other, forgotten soon.
 
     Args:
-        analyzer: shared by all.
+        choices: of everybody's checkpoints.
         limit: how many sessions there can be.
         forget_s: a session goes that long after its last frame.
         clock: seconds, rising.
@@ -124,35 +141,63 @@ class Visitors:
 
     def __init__(
         self,
-        analyzer: Analyzer,
+        choices: Choices,
         limit: int = MAX_VISITORS,
         forget_s: float = FORGET_S,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.analyzer, self.limit, self.forget_s, self.clock = analyzer, limit, forget_s, clock
+        self.choices, self.limit, self.forget_s, self.clock = choices, limit, forget_s, clock
         self._visitors: dict[str, _Visitor] = {}
+        self._chosen: dict[str, dict[str, str]] = {}
         self._guard = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._visitors)
 
+    def name_choice(self, chosen: Mapping[str, str]) -> str:
+        """A name that a browser may send for a visitor's checkpoints; uploads' paths stay here."""
+        if not chosen:
+            return ""
+        name = hashlib.sha256(json.dumps(sorted(chosen.items())).encode()).hexdigest()[:32]
+        with self._guard:
+            self._chosen[name] = dict(chosen)
+            while len(self._chosen) > MAX_CHOICES:
+                del self._chosen[next(iter(self._chosen))]
+        return name
+
+    def analyzer(self, choice: str) -> Analyzer:
+        """The analyzer with the checkpoints of that name, or else with the page's own."""
+        return self.choices.analyzer(self._chosen.get(choice, {}))
+
     def process(self, message: Message) -> LiveResult | None:
         """The answer to a visitor's frame, or None where there is no room for another visitor."""
-        visitor = self._enter(message.key)
+        visitor = self._enter(message.key, message.choice)
         if visitor is None:
             return None
         with visitor.lock:
+            if (
+                visitor.choice != message.choice
+            ):  # other weights' answers begin a strip of their own
+                visitor.session = LiveSession(self.analyzer(message.choice))
+                visitor.choice = message.choice
             visitor.session.networks = message.networks
             result = visitor.session.process(message.frame)
-            visitor.seen = self.clock()
+            visitor.tracks, visitor.seen = result.tracks, self.clock()
         return result
 
-    def leave(self, key: str) -> None:
-        """Forget a visitor, at once."""
+    def table(self, key: str) -> str:
+        """A visitor's last seconds as CSV; empty where there are none."""
+        visitor = self._visitors.get(key)
+        return "" if visitor is None else write_table(visitor.tracks)
+
+    def leave(self, key: str) -> str:
+        """Forget a visitor, at once; the last seconds as CSV."""
+        text = self.table(key)
         with self._guard:
             self._visitors.pop(key, None)
+        return text
 
-    def _enter(self, key: str) -> _Visitor | None:
+    def _enter(self, key: str, choice: str) -> _Visitor | None:
         with self._guard:
             visitor = self._visitors.get(key)
             if visitor is None:
@@ -160,7 +205,8 @@ class Visitors:
                     return None
                 if not self._visitors:
                     self._forget_later()
-                visitor = self._visitors[key] = _Visitor(LiveSession(self.analyzer), self.clock())
+                session = LiveSession(self.analyzer(choice))
+                visitor = self._visitors[key] = _Visitor(session, self.clock(), choice)
             visitor.seen = self.clock()
             return visitor
 
@@ -179,6 +225,26 @@ class Visitors:
             }
             if self._visitors:
                 self._forget_later()
+
+
+def write_table(tracks: Mapping[str, Track]) -> str:
+    """What the strips show as CSV: a row for each network and time; empty where there is nothing.
+
+    Seconds are counted back from the newest frame; probabilities are smoothed, as in the strip.
+    """
+    if not tracks:
+        return ""
+    known = {label for track in tracks.values() for label in track.labels}
+    labels = [label for label in EXPRESSIONS if label in known]
+    text = io.StringIO()
+    table = csv.DictWriter(text, ["network", "seconds", *labels])
+    table.writeheader()
+    for name, track in tracks.items():
+        for seconds, values in zip(track.times_s, track.probabilities, strict=True):
+            row = {"network": name, "seconds": f"{seconds:.3f}"}
+            answers = zip(track.labels, values, strict=True)
+            table.writerow(row | {label: f"{value:.6f}" for label, value in answers})
+    return text.getvalue()
 
 
 def smooth_answer(answer: NetworkResult, track: Track) -> NetworkResult:
@@ -239,15 +305,18 @@ def draw_card(name: str, answer: NetworkResult, crop: np.ndarray, heat: bool, wo
         caption = words("live.heatmap_about", target=target)
     else:
         picture, alt, caption = crop, words("compare.face_alt"), words("live.face_about")
+    unit = html.heat_unit(answer.gradcam.method, words)
+    scale = html.color_bar(answer.gradcam.max, unit=unit) if heat else ""
     said, bars = html.answer_line(answer, words), html.probability_bars(answer.probabilities, words)
-    return _card(name, said, html.image_tag(picture, alt), caption, bars)
+    return _card(name, said, html.image_tag(picture, alt) + scale, caption, bars)
 
 
 def draw_empty_card(name: str, words: Words, text: str = "") -> str:
     """A column of the same size without an answer, and why it has none."""
     track = '<span class="fer-track"></span>'
     rows = "".join(html.bar(words.expression(label), track, "") for label in EXPRESSIONS)
-    blank, bars = '<div class="live-blank"></div>', f'<div class="fer-bars">{rows}</div>'
+    blank = '<div class="live-blank"></div><div class="fer-scale">&nbsp;</div>'
+    bars = f'<div class="fer-bars">{rows}</div>'
     return _card(name, '<p class="fer-answer">&nbsp;</p>', blank, escape(text), bars)
 
 
@@ -319,7 +388,7 @@ def answer_frame(visitors: Visitors, data, words: Words) -> dict:
         name: smooth_answer(answer, result.tracks[name]) for name, answer in result.networks.items()
     }
     silent = [name for name in message.networks if name not in answers]
-    missing = explain_missing(visitors.analyzer, silent, words)
+    missing = explain_missing(visitors.analyzer(message.choice), silent, words)
     note = "" if message.strip in message.networks else words("live.strip_unchosen")
     line, kind = describe_frame(result.face, answers, result.others, words)
     return {
@@ -353,15 +422,22 @@ def _attribute(value) -> str:
     return escape(json.dumps(value, ensure_ascii=False), quote=True)
 
 
-def build_live_tab(analyzer: Analyzer, words: Words) -> None:
-    """Lay out and wire the tab, inside a `gr.Tab`."""
-    visitors = Visitors(analyzer)
+def build_live_tab(choices: Choices, choice: gr.State, words: Words) -> None:
+    """Lay out and wire the tab, inside a `gr.Tab`.
+
+    Args:
+        choice: the visitor's checkpoints, as the Models tab sets them.
+    """
+    visitors = Visitors(choices)
 
     def look(data) -> dict:
         return answer_frame(visitors, data, words)
 
-    def leave(key) -> None:
-        visitors.leave(str(key))
+    def table(key) -> str:
+        return visitors.table(str(key))
+
+    def leave(key) -> str:
+        return visitors.leave(str(key))
 
     names = [(DISPLAY_NAMES[name], name) for name in PAGE_NETWORKS]
     gr.HTML(html.notice(words("live.off")), elem_id="live-line")
@@ -371,7 +447,7 @@ def build_live_tab(analyzer: Analyzer, words: Words) -> None:
             gr.HTML(
                 camera_html(words),
                 js_on_load=SCRIPT,
-                server_functions=[look, leave],
+                server_functions=[look, table, leave],
                 elem_id="live-camera",
             )
             networks = gr.CheckboxGroup(
@@ -390,11 +466,23 @@ def build_live_tab(analyzer: Analyzer, words: Words) -> None:
             )
             shown = draw_strip(SETTINGS["strip"], None, words)
             gr.HTML(f'<div class="live-strip">{shown}</div>', elem_id="live-strip")
+            save = gr.Button(words("live.download"), size="sm", elem_id="live-csv")
             gr.HTML(f'<div class="fer-legend"><p>{words("live.legend")}</p></div>')
-    tell = (
-        "(networks, heat, strip) => document.querySelector('#live-camera .live-stage')"
-        "?.dispatchEvent(new CustomEvent('settings', {detail: {networks, heat, strip}}))"
-    )
-    settings = [networks, heat, strip]
-    for component in settings:
+    chosen = gr.Textbox("", visible="hidden")
+    settings = [networks, heat, strip, chosen]
+    tell = _tell_camera("(networks, heat, strip, choice)", "settings")
+    for component in settings[:-1]:
         component.change(None, settings, None, js=tell, api_visibility="private")
+    choice.change(visitors.name_choice, choice, chosen, api_visibility="private").then(
+        None, settings, None, js=tell, api_visibility="private"
+    )
+    save.click(None, None, None, js=_tell_camera("()", "save"), api_visibility="private")
+
+
+def _tell_camera(arguments: str, event: str) -> str:
+    """JavaScript that hands its arguments to `live.js` as an event's detail."""
+    detail = arguments.replace("(", "{").replace(")", "}")
+    return (
+        f"{arguments} => document.querySelector('#live-camera .live-stage')"
+        f"?.dispatchEvent(new CustomEvent('{event}', {{detail: {detail}}}))"
+    )

@@ -75,15 +75,15 @@ def build_tabs(choices: Choices, words: Words) -> None:
         with gr.Tab(words("page.play"), id="play") as play_tab:
             build_play_tab(choices, choice, words, play_tab, compare)
         with gr.Tab(words("page.live"), id="live"):
-            build_live_tab(analyzer, words)
+            build_live_tab(choices, choice, words)
         with gr.Tab(words("page.lab"), id="lab") as lab_tab:
             lab = build_lab_tab(analyzer, words, lab_tab)
         with gr.Tab(words("page.figure1"), id="figure1"):
-            figure1 = build_figure1_tab(analyzer, words)
+            figure1 = build_figure1_tab(choices, choice, words)
         with gr.Tab(words("page.models"), id="models") as models_tab:
             build_models_tab(choice, models_tab, words)
         with gr.Tab(words("page.batch"), id="batch"):
-            build_batch_tab(analyzer, words)
+            build_batch_tab(choices, choice, words)
     connect_guide(guide, words, tabs, compare)
     connect_lab(lab, tabs, compare, figure1, words)
     gr.Markdown(words("page.responsible_use"))

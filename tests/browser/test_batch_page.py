@@ -1,6 +1,7 @@
 """The Batch tab in Chromium: a zip to a table, a stop that keeps what was done, a folder."""
 
 import csv
+import json
 import shutil
 import zipfile
 
@@ -46,6 +47,10 @@ def test_a_zip_becomes_a_table_and_mean_heatmaps(batch, tmp_path, screenshot):
     with batch.expect_download() as download:
         batch.locator("#batch-png").click()
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
+    with batch.expect_download() as download:
+        batch.locator("#batch-json").click()
+    report = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert report["faces"] == 2 and len(report["passed_over"]) == 1
     screenshot("batch")
 
 
@@ -64,13 +69,20 @@ def test_a_stop_keeps_the_rows_that_are_done(batch, tmp_path):
     assert batch.locator("#batch-stop").is_disabled()
 
 
-def test_a_folder_is_added_to_the_list(batch, tmp_path):
-    (tmp_path / "folder").mkdir()
-    shutil.copy(EXAMPLE, tmp_path / "folder" / "from_a_folder.jpg")
+def test_a_folder_is_added_to_the_list_and_keeps_its_folders_names(batch, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / "folder" / folder).mkdir(parents=True)
+        shutil.copy(EXAMPLE, tmp_path / "folder" / folder / "her.jpg")
+    give(batch, EXAMPLE.with_name("surprise.png"))
     with batch.expect_file_chooser() as chooser:
         batch.locator("#batch-folder").click()
     chooser.value.set_files(str(tmp_path / "folder"))
-    batch.wait_for_selector("#batch-files >> text=from_a_folder", timeout=30_000)
+    batch.wait_for_selector("#batch-files >> text=folder/b/her", timeout=30_000)
+    batch.click("#batch-start")
+    batch.wait_for_selector("#batch-line >> text=Done: 3 of 3 pictures.", timeout=120_000)
+    files = [row["file"] for row in download_table(batch)]
+    assert files[0] == "surprise.png"
+    assert sorted(files[1:]) == ["folder/a/her.jpg", "folder/b/her.jpg"]
 
 
 def test_what_is_no_zip_gets_a_message_and_the_page_goes_on(batch, tmp_path):

@@ -1,6 +1,7 @@
 """The Live tab in Chromium, whose camera shows drawn faces."""
 
 import base64
+import csv
 import io
 import json
 
@@ -24,6 +25,12 @@ def start(tab) -> None:
 
 def line(tab) -> str:
     return tab.locator("#live-line").inner_text()
+
+
+def download_seconds(tab) -> list[dict]:
+    with tab.expect_download(timeout=30_000) as download:
+        tab.click("#live-csv")
+    return list(csv.DictReader(io.StringIO(download.value.path().read_text())))
 
 
 def files_of(server) -> set:
@@ -105,8 +112,12 @@ def test_only_one_frame_is_under_way_and_stop_ends_it(camera_tab):
     open_live(tab)
     start(tab)
     wait_for_frames(tab, sent, 4)
+    on = download_seconds(tab)
     tab.get_by_role("button", name="Stop the camera").click()
     tab.wait_for_function(CAMERA_OFF)
+    off = download_seconds(tab)
+    assert {row["network"] for row in on} == {row["network"] for row in off} == {"ddamfn", "mfn"}
+    assert len(off) >= len(on) >= 4 and float(off[-1]["seconds"]) == 0
     tab.wait_for_timeout(1_000)
     count = len(sent)
     tab.wait_for_timeout(1_500)
@@ -164,6 +175,8 @@ def test_two_visitors_get_their_own_answers(camera_tab, camera_chromium, page_ur
 
 def test_without_a_camera_the_page_says_what_to_do(tab):
     open_live(tab)
+    tab.click("#live-csv")
+    tab.wait_for_selector("#live-line >> text=nothing to download yet")
     tab.locator("#live-camera button").click()
     tab.wait_for_selector("#live-line .fer-problem:has-text('No camera was found')")
     assert tab.get_by_role("button", name="Start the camera").is_visible()

@@ -1,22 +1,30 @@
 """The Batch tab's functions, without a browser."""
 
 import csv
+import json
 import zipfile
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
+from gradio.data_classes import FileData, ListFiles
 from PIL import Image
 
 from fer_models.analysis import Analyzer
 from fer_models.batch import Limits, Problem, Tally
+from fer_models.choice import Choices
 from fer_models.ui.batch import (
     SHOWN_PROBLEMS,
+    Upload,
     add_files,
+    build_batch_tab,
     describe_time,
     draw_problems,
     draw_progress,
+    read_uploads,
     run_batch,
+    show_uploads,
 )
 from fer_models.words import LANGUAGES, load_words
 from tests.conftest import EXAMPLE, SHIPPED
@@ -27,6 +35,10 @@ DRAWN = EXAMPLE.parent
 
 def never() -> bool:
     return False
+
+
+def upload(file: Path, name: str | None = None) -> Upload:
+    return Upload(str(file), name or file.name)
 
 
 def read_rows(file: str) -> list[dict]:
@@ -48,7 +60,7 @@ def mixed(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def views(analyzer, mixed):
-    return list(run_batch(analyzer, [str(mixed)], False, WORDS, never))
+    return list(run_batch(analyzer, [upload(mixed)], False, WORDS, never))
 
 
 def test_a_batch_ends_with_a_table_a_picture_and_the_counts(views):
@@ -58,12 +70,16 @@ def test_a_batch_ends_with_a_table_a_picture_and_the_counts(views):
     assert rows[0]["mfn_answer"] == "happiness" and float(rows[0]["score"]) > 0.99
     assert {key.split("_")[0] for key in rows[0] if key.endswith("_margin")} == set(SHIPPED)
     assert Image.open(last.heatmaps).width > 500
+    report = json.loads(Path(last.report).read_text(encoding="utf-8"))
+    assert (report["pictures"], report["faces"]) == (3, 2)
+    assert np.shape(report["networks"]["mfn"]["answers"]["happiness"]["mean_heatmap"]) == (7, 7)
+    assert report["passed_over"][0]["reason"] == "<script>.txt: not a picture by its name."
     assert "Done: 3 of 3 pictures." in last.line
     assert "<dt>pictures without a face</dt><dd>1</dd>" in last.results
     assert "<dt>files passed over</dt><dd>1</dd>" in last.results
     answers = {row[f"{name}_answer"] for name in SHIPPED for row in rows}
     assert last.results.count("<img") >= len(answers)
-    assert all(view.table is None for view in views[:-1])
+    assert all(view.table is view.report is None for view in views[:-1])
 
 
 def test_names_from_outside_stay_text(views):
@@ -77,7 +93,7 @@ def test_the_mean_of_one_face_says_so(views):
 
 
 def test_a_stop_keeps_what_was_done(analyzer, mixed):
-    *_, last = run_batch(analyzer, [str(mixed)], False, WORDS, lambda: True)
+    *_, last = run_batch(analyzer, [upload(mixed)], False, WORDS, lambda: True)
     assert len(read_rows(last.table)) == 1
     assert "Stopped after 1 of 3 pictures" in last.line
     assert last.heatmaps is not None
@@ -86,7 +102,7 @@ def test_a_stop_keeps_what_was_done(analyzer, mixed):
 def test_crops_need_no_search(analyzer, tmp_path, photograph_crop):
     file = tmp_path / "crop.png"
     Image.fromarray(photograph_crop).resize((48, 48)).save(file)
-    *_, last = run_batch(analyzer, [str(file)], True, WORDS, never)
+    *_, last = run_batch(analyzer, [upload(file)], True, WORDS, never)
     (row,) = read_rows(last.table)
     assert row["source"] == "face-crop" and row["right"] == "48.0"
 
@@ -103,10 +119,11 @@ def test_what_cannot_be_begun_says_why_and_makes_no_file(language, mixed, tmp_pa
         ([tmp_path / "notes.txt"], Limits(), words("batch.none_read")),
     ]
     for files, limits, message in cases:
-        names = [str(file) for file in files]
-        *_, last = run_batch(Analyzer(("mfn",)), names, False, words, never, limits)
+        uploads = [upload(file) for file in files]
+        *_, last = run_batch(Analyzer(("mfn",)), uploads, False, words, never, limits)
         assert message in last.line
         assert last.table is last.heatmaps is None
+        assert (last.report is not None) == ("notes.txt" in last.results)
 
 
 def test_a_batch_without_any_network_says_so(monkeypatch):
@@ -118,7 +135,7 @@ def test_a_batch_without_any_network_says_so(monkeypatch):
         raise CheckpointError(f"{name} is damaged.")
 
     monkeypatch.setattr(analyzer, "checkpoint", refuse)
-    *_, last = run_batch(analyzer, [str(EXAMPLE)], False, WORDS, never)
+    *_, last = run_batch(analyzer, [upload(EXAMPLE)], False, WORDS, never)
     assert "mfn is damaged." in last.line and "fer-problem" in last.line
 
 
@@ -143,3 +160,39 @@ def test_many_problems_are_folded_and_cut():
 def test_a_folder_is_added_to_the_list():
     assert add_files(None, ["a"]) == ["a"]
     assert add_files(["a"], ["b", "c"]) == ["a", "b", "c"]
+
+
+def test_an_uploads_name_goes_to_the_list_and_back(tmp_path):
+    file = tmp_path / "1.png"
+    file.write_bytes(b"1234")
+    given = ListFiles(root=[FileData(path=str(file), orig_name="holiday/a/1.png")])
+    uploads = read_uploads(given)
+    assert uploads == [Upload(str(file), "holiday/a/1.png")]
+    assert read_uploads(show_uploads(uploads)) == uploads
+    assert show_uploads(uploads).root[0].size == 4
+    assert read_uploads(FileData(path=str(file))) == [Upload(str(file), "1.png")]
+    assert read_uploads(None) is show_uploads(None) is show_uploads([]) is None
+
+
+def test_the_same_picture_under_two_names_has_two_rows(analyzer, tmp_path, photograph_crop):
+    Image.fromarray(photograph_crop).save(tmp_path / "1.png")
+    uploads = [upload(tmp_path / "1.png", f"holiday/{name}/1.png") for name in "ab"]
+    *_, last = run_batch(analyzer, uploads, True, WORDS, never)
+    assert [row["file"] for row in read_rows(last.table)] == ["holiday/a/1.png", "holiday/b/1.png"]
+
+
+def test_the_visitors_own_checkpoint_fills_the_table(
+    analyzer, saved_mfn, tmp_path, photograph_crop
+):
+    Image.fromarray(photograph_crop).save(tmp_path / "1.png")
+    with gr.Blocks() as page:
+        choice = gr.State({})
+        build_batch_tab(Choices(analyzer), choice, WORDS)
+    run = next(event for event in page.fns.values() if event.name == "run")
+    assert run.inputs[2] is choice
+    chosen = {"mfn": str(saved_mfn[0])}
+    *_, shown = run.fn([upload(tmp_path / "1.png")], True, chosen, [0])
+    (row,) = read_rows(shown[2]["value"])
+    assert (row["mfn_answer"], row["ddamfn_answer"]) == ("contempt", "happiness")
+    report = json.loads(Path(shown[4]["value"]).read_text(encoding="utf-8"))
+    assert report["networks"]["mfn"]["checkpoint"]["name"] == "contemptuous"

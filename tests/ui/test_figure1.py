@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from PIL import Image
 
 from fer_models import figures
+from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
 from fer_models.figures import FIGURE1_MAX_ROWS
 from fer_models.ui import figure1
@@ -70,6 +72,20 @@ def test_the_figure_comes_step_by_step_with_its_files_at_the_end(analyzer, tmp_p
     assert [row["source"] for row in record["rows"]][0] == "detected"
     width, height = Image.open(paths[0]).size
     assert width > 1000 and height > 600
+
+
+def test_the_visitors_own_checkpoint_is_drawn(analyzer, saved_mfn):
+    with gr.Blocks() as page:
+        choice = gr.State({})
+        figure1.build_figure1_tab(Choices(analyzer), choice, ENGLISH)
+    draw = next(event for event in page.fns.values() if event.name == "draw")
+    assert draw.inputs[0] is choice
+    *_, shown = draw.fn({"mfn": str(saved_mfn[0])}, None, str(EXAMPLE), *EMPTY[1:])
+    record = json.loads(Path(shown[-1]["value"]).read_text())
+    assert record["rows"][0]["networks"]["mfn"]["expression"] == "contempt"
+    assert record["weights"]["mfn"]["sha256"] != record["weights"]["ddamfn"]["sha256"]
+    shipped = analyzer.checkpoint("mfn").card.sha256
+    assert record["weights"]["mfn"]["sha256"] != shipped
 
 
 def test_without_pictures_the_tab_says_what_to_do(analyzer):

@@ -1,16 +1,19 @@
 """The Live tab without a browser: messages, visitors, and what is drawn of a frame."""
 
 import base64
+import csv
 import io
 import re
 import threading
 import time
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 from fer_models.analysis import Analyzer, GradCam, NetworkResult
+from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face, align_face
 from fer_models.images import load_image
@@ -85,13 +88,13 @@ def test_what_is_no_frame_of_ours_is_refused(mfn, url):
     with pytest.raises(live.FrameError):
         read_frame(url)
     data = {**message(picture()), "frame": url}
-    assert answer_frame(Visitors(mfn), data, ENGLISH) == {"state": "failed"}
+    assert answer_frame(Visitors(Choices(mfn)), data, ENGLISH) == {"state": "failed"}
 
 
 @pytest.mark.parametrize(
     "changes",
     [{"key": ""}, {"key": "k" * 65}, {"key": 3}, {"networks": ["vgg"]}, {"networks": None}]
-    + [{"strip": "<b>"}, {"strip": []}, {"networks": [[]]}],
+    + [{"strip": "<b>"}, {"strip": []}, {"networks": [[]]}, {"choice": ["mfn"]}],
 )
 def test_other_settings_than_the_pages_are_refused(changes):
     with pytest.raises(live.FrameError):
@@ -108,7 +111,7 @@ def test_networks_keep_the_pages_order():
 
 def test_a_face_gets_an_answer_a_box_and_a_strip(mfn):
     frame = picture(("surprise", 120, 400))
-    shown = answer_frame(Visitors(mfn), message(frame), ENGLISH)
+    shown = answer_frame(Visitors(Choices(mfn)), message(frame), ENGLISH)
     assert shown["line"].startswith("MFN says surprise (0.") and shown["kind"] == "agree"
     left, top, width, height = shown["box"]
     assert 30 < left + width / 2 < 70 and 20 < top + height / 2 < 80
@@ -118,10 +121,11 @@ def test_a_face_gets_an_answer_a_box_and_a_strip(mfn):
 
 
 def test_heatmaps_can_be_left_out_and_nothing_is_mirrored_here(mfn):
-    visitors, frame = Visitors(mfn), picture(("contempt", 120, 400))
+    visitors, frame = Visitors(Choices(mfn)), picture(("contempt", 120, 400))
     over = answer_frame(visitors, message(frame), ENGLISH)["cards"]
     plain = answer_frame(visitors, message(frame, heat=False), ENGLISH)["cards"]
     assert "Heatmap of this frame" in over and "as the networks are given it" in plain
+    assert over.count("fer-gradient") == 1 and "fer-gradient" not in plain
     data = base64.b64decode(re.search('base64,([^"]+)', plain)[1])
     drawn = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
     sent = read_frame(data_url(frame))
@@ -132,21 +136,21 @@ def test_heatmaps_can_be_left_out_and_nothing_is_mirrored_here(mfn):
 
 
 def test_an_empty_frame_gets_the_next_step_and_no_box(mfn):
-    shown = answer_frame(Visitors(mfn), message(picture()), CHINESE)
+    shown = answer_frame(Visitors(Choices(mfn)), message(picture()), CHINESE)
     assert shown["line"] == CHINESE("live.no_face") and shown["kind"] == "problem"
     assert shown["box"] is None and "<img" not in shown["cards"]
 
 
 def test_a_second_face_is_said(mfn):
     both = picture(("happiness", 0, 330), ("anger", 340, 290))
-    line = answer_frame(Visitors(mfn), message(both), ENGLISH)["line"]
+    line = answer_frame(Visitors(Choices(mfn)), message(both), ENGLISH)["line"]
     assert "one more person is in sight" in line
 
 
 def test_a_network_without_weights_says_so_and_the_others_answer(mfn):
     data = message(picture(("happiness", 120, 400)), networks=["mfn", "resnet50"])
     if "resnet50" in explain_missing(mfn, ["resnet50"]):
-        cards = answer_frame(Visitors(mfn), data, ENGLISH)["cards"]
+        cards = answer_frame(Visitors(Choices(mfn)), data, ENGLISH)["cards"]
         assert "No checkpoint" in cards and cards.count("<img") == 1
     missing = {"resnet50": "<i>gone</i>"}
     read = read_message(data)
@@ -189,7 +193,7 @@ def test_the_strip_begins_anew_after_a_pause():
 
 
 def test_visitors_have_sessions_of_their_own(mfn):
-    visitors, frame = Visitors(mfn), picture(("surprise", 120, 400))
+    visitors, frame = Visitors(Choices(mfn)), picture(("surprise", 120, 400))
     for _ in range(3):
         first = visitors.process(read_message(message(frame, "one")))
     second = visitors.process(read_message(message(frame, "two")))
@@ -198,7 +202,7 @@ def test_visitors_have_sessions_of_their_own(mfn):
 
 
 def test_places_are_few_and_free_again_once_left(mfn):
-    visitors = Visitors(mfn, limit=2)
+    visitors = Visitors(Choices(mfn), limit=2)
     for key in ("one", "two"):
         assert "line" in answer_frame(visitors, message(picture(), key), ENGLISH)
     assert answer_frame(visitors, message(picture(), "three"), ENGLISH) == {"state": "busy"}
@@ -209,8 +213,61 @@ def test_places_are_few_and_free_again_once_left(mfn):
     assert len(visitors) == 2
 
 
+def test_the_last_seconds_are_a_table_while_the_camera_is_on_and_when_it_goes_off(mfn):
+    visitors = Visitors(Choices(mfn))
+    assert visitors.table("one") == visitors.leave("one") == ""
+    data = message(picture(("surprise", 120, 400)))
+    tracks = [visitors.process(read_message(data)).tracks["mfn"] for _ in range(2)][-1]
+    text = visitors.table("one")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["network"] for row in rows] == ["mfn", "mfn"]
+    assert [float(row["seconds"]) for row in rows] == pytest.approx(tracks.times_s, abs=1e-3)
+    for index, label in enumerate(tracks.labels):
+        column = [float(row[label]) for row in rows]
+        assert column == pytest.approx(tracks.probabilities[:, index], abs=1e-6)
+    assert visitors.leave("one") == text and visitors.table("one") == ""
+
+
+def test_a_network_without_an_expression_has_an_empty_cell_for_it():
+    times = np.array([-0.1, 0.0])
+    few = Track(("fear", "anger"), times, np.array([[0.2, 0.8], [0.7, 0.3]]))
+    more = Track(("neutral", "fear"), times[1:], np.array([[0.4, 0.6]]))
+    lines = live.write_table({"mfn": few, "resnet50": more}).splitlines()
+    assert lines == [
+        "network,seconds,neutral,fear,anger",
+        "mfn,-0.100,,0.200000,0.800000",
+        "mfn,0.000,,0.700000,0.300000",
+        "resnet50,0.000,0.400000,0.600000,",
+    ]
+
+
+def test_a_visitors_own_checkpoint_answers_in_a_strip_of_its_own(mfn, saved_mfn):
+    visitors = Visitors(Choices(mfn))
+    assert visitors.name_choice({}) == ""
+    name = visitors.name_choice({"mfn": str(saved_mfn[0])})
+    assert str(saved_mfn[0].parent) not in name
+    frame = picture(("surprise", 120, 400))
+    shared = visitors.process(read_message(message(frame)))
+    own = visitors.process(read_message(message(frame, choice=name)))
+    assert shared.networks["mfn"].expression != "contempt"
+    assert own.networks["mfn"].expression == "contempt"
+    assert len(own.tracks["mfn"].times_s) == 1
+    back = visitors.process(read_message(message(frame, choice="unknown")))
+    assert back.networks["mfn"].expression != "contempt"
+
+
+def test_the_choice_of_the_models_tab_is_told_to_the_camera(mfn):
+    with gr.Blocks() as page:
+        choice = gr.State({})
+        live.build_live_tab(Choices(mfn), choice, ENGLISH)
+    told = next(event for event in page.fns.values() if event.name == "name_choice")
+    assert told.inputs == [choice] and told.targets == [(choice._id, "change")]
+    after = [event for event in page.fns.values() if event.trigger_after == told._id]
+    assert told.outputs[0] in after[0].inputs and "choice" in after[0].js
+
+
 def test_a_visitor_who_only_goes_is_forgotten(mfn):
-    visitors = Visitors(mfn, forget_s=0.4)
+    visitors = Visitors(Choices(mfn), forget_s=0.4)
     visitors.process(read_message(message(picture())))
     assert len(visitors) == 1
     deadline = time.monotonic() + 10
@@ -235,7 +292,7 @@ def test_one_visitors_frames_are_never_looked_at_at_once(mfn, monkeypatch):
             inside[0] -= 1
 
     monkeypatch.setattr(live.LiveSession, "process", watched)
-    visitors, read = Visitors(mfn), read_message(message(picture()))
+    visitors, read = Visitors(Choices(mfn)), read_message(message(picture()))
     threads = [threading.Thread(target=visitors.process, args=(read,)) for _ in range(3)]
     for thread in threads:
         thread.start()
