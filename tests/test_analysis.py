@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from fer_models.analysis import (
     PAGE_NETWORKS,
     Analyzer,
 )
+from fer_models.checkpoints import SHIPPED_FOLDER
+from fer_models.explain.cam import METHODS
 from fer_models.faces import detect_faces
 from fer_models.report import analysis_report
 from tests.conftest import SHIPPED
@@ -196,3 +199,46 @@ def test_a_missing_network_is_named_and_the_others_answer(photograph):
     analysis = Analyzer(["mfn", "no-such-weights"]).analyze(photograph)
     assert list(analysis.faces[0].networks) == ["mfn"]
     assert "no-such-weights" in analysis.unavailable["no-such-weights"]
+
+
+@pytest.mark.hostile
+def test_a_network_with_one_wrong_bit_is_named_and_the_others_answer(
+    photograph, tmp_path, monkeypatch
+):
+    for file in SHIPPED_FOLDER.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    damaged = tmp_path / "ddamfn.safetensors"
+    damaged.unlink()
+    content = bytearray((SHIPPED_FOLDER / damaged.name).read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    monkeypatch.setattr(checkpoints, "SHIPPED_FOLDER", tmp_path)
+    analysis = Analyzer().analyze(photograph)
+    assert list(analysis.faces[0].networks) == ["mfn", "resnet50"]
+    assert list(analysis.unavailable) == ["ddamfn"]
+    assert "ddamfn.safetensors: its sha256 is" in analysis.unavailable["ddamfn"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_face_passes_every_trunk_once(analyzer, photograph, method):
+    """Answers, heatmaps and the heads' maps come from the same features."""
+    passed = []
+
+    def counting(name):
+        runner = analyzer.runner(name)
+
+        def trunk(images):
+            passed.extend([name] * len(images))
+            return runner.trunk(images)
+
+        return replace(runner, trunk=trunk)
+
+    counted = Analyzer(SHIPPED)
+    counted._checkpoints = {name: analyzer.checkpoint(name) for name in SHIPPED}
+    counted._runners = {name: counting(name) for name in SHIPPED}
+    (face,) = counted.analyze(photograph, target="anger", method=method).faces
+    assert face.networks["ddamfn"].attention is not None
+    assert sorted(passed) == sorted(SHIPPED)
+    passed.clear()
+    counted.analyze_faces(photograph, [face.face] * 3, method=method)
+    assert sorted(passed) == sorted(SHIPPED * 3)

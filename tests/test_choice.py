@@ -87,6 +87,7 @@ def test_a_deleted_upload_says_so(upload):
     remove_upload(path)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -142,6 +143,7 @@ def test_anything_but_the_pair_is_refused(tmp_path, suffixes):
         accept_upload(files)
 
 
+@pytest.mark.hostile
 def test_a_huge_or_deep_card_is_refused(upload):
     files = upload()
     files[1].write_text("[" * 200_000)

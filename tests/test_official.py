@@ -207,6 +207,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("payload", HOSTILE)
 def test_a_hostile_file_is_refused_and_nothing_runs(tmp_path, payload, zipped):
@@ -229,6 +230,7 @@ def test_the_refusal_names_what_the_file_asks_for(tmp_path):
         import_official(tmp_path / "f.pth", tmp_path)
 
 
+@pytest.mark.hostile
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_a_bare_pickle_is_not_run_either(tmp_path, protocol):
@@ -240,6 +242,7 @@ def test_a_bare_pickle_is_not_run_either(tmp_path, protocol):
     assert not marker.exists()
 
 
+@pytest.mark.hostile
 def test_the_payloads_would_run_in_an_ordinary_unpickler(tmp_path):
     """Otherwise the tests above could not fail."""
     marker = tmp_path / "it-ran"
