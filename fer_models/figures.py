@@ -407,7 +407,7 @@ def draw_analysis(
         grid[0, index].imshow(heat)
         title = f"{DISPLAY_NAMES.get(name, name)}: {answer.expression} {answer.probability:.2f}"
         grid[0, index].set_title(title, fontsize=9, color=NETWORK_COLORS.get(name, "black"))
-        scale = f"dark 0 to bright {max(maximum, 0):.2g}"
+        scale = f"dark 0 to bright {max(0, maximum):.2g}"  # 0 first: no "-0"
         grid[0, index].set_xlabel(f"{name_explained(answer.gradcam)}\n{scale}", fontsize=7)
         expressions = list(answer.probabilities)
         bars = grid[1, index]

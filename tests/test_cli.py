@@ -50,6 +50,29 @@ def test_analyze_writes_the_documented_json_and_a_figure(tmp_path):
     assert Image.open(figure).width > 500
 
 
+def test_a_face_crop_is_taken_whole(tmp_path, monkeypatch, capsys):
+    small = tmp_path / "small.png"
+    with Image.open(EXAMPLE) as image:
+        image.crop((160, 40, 290, 190)).resize((48, 48)).save(small)
+    arguments = ["fer_models", "analyze", str(small), "--networks", "mfn"]
+    boxes = {}
+    for is_crop in (False, True):
+        monkeypatch.setattr(sys, "argv", arguments + ["--face-crop"] * is_crop)
+        assert main() == 0
+        faces = json.loads(capsys.readouterr().out)["faces"]
+        boxes[is_crop] = [face["box_xyxy"] for face in faces]
+    assert boxes[True] == [[0, 0, 48, 48]] != boxes[False]
+
+
+def test_a_picture_that_is_there_and_cannot_be_read_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "text.jpg").write_text("no picture")
+    monkeypatch.setattr(sys, "argv", ["fer_models", "analyze", str(tmp_path / "text.jpg")])
+    assert main() == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert "text.jpg: not a picture that can be read; use JPEG" in said.err
+
+
 def test_a_picture_without_a_face_is_no_error(tmp_path):
     Image.new("RGB", (80, 80), "grey").save(tmp_path / "grey.png")
     done = run("analyze", tmp_path / "grey.png", "--networks", "mfn")
@@ -133,5 +156,18 @@ def test_the_library_imports_neither_gradio_nor_the_heavy_packages_before_use():
         "import sys, fer_models.analysis, fer_models.figures, fer_models.__main__; "
         "print([m for m in ('gradio', 'facenet_pytorch', 'pytorch_grad_cam') if m in sys.modules])"
     )
+    assert printed(code) == "[]"
+
+
+def test_importing_the_page_loads_nothing():
+    code = (
+        "import sys, app; print([m for m in sys.modules if m.partition('.')[0] in "
+        "('torch', 'gradio', 'matplotlib', 'facenet_pytorch', 'pytorch_grad_cam')])"
+    )
+    assert printed(code) == "[]"
+
+
+def printed(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -6,8 +6,9 @@ import pytest
 from matplotlib.text import Text
 
 from fer_models import figures
-from fer_models.analysis import GradCam, NetworkResult
+from fer_models.analysis import FaceResult, GradCam, NetworkResult
 from fer_models.explain.faithfulness import FaithfulnessCurves
+from fer_models.faces import Face
 from fer_models.figure1 import make_figure1
 from fer_models.figures import (
     CurveWords,
@@ -152,6 +153,29 @@ def test_figure1_without_an_image_and_unknown_file_types_are_refused(
     figure = draw_analysis(analyzer.analyze(photograph).faces[0])
     with pytest.raises(ValueError, match=r"\.png or \.pdf"):
         save_figure(figure, tmp_path / "figure.txt")
+
+
+def test_an_analysis_is_drawn_with_what_it_explains_and_the_scale_asked_for():
+    weak = GradCam("surprise", np.eye(7), "hirescam", "happiness")
+    strong = GradCam("surprise", 4 * np.eye(7), "eigen-cam", "happiness")
+    plain = GradCam("surprise", -np.eye(7))
+    answers = {"surprise": 0.9, "happiness": 0.1}
+    networks = {
+        name: NetworkResult("surprise", answers, cam, None, 0.0)
+        for name, cam in (("ddamfn", weak), ("mfn", strong), ("resnet50", plain))
+    }
+    result = FaceResult(Face((0, 0, 56, 56), np.zeros((5, 2)), 1.0), GREY, networks)
+    figure = draw_analysis(result, 0.3, cells=True)
+    assert [axis.get_xlabel() for axis in figure.axes[1:4]] == [
+        "hirescam for surprise, not happiness\ndark 0 to bright 1",
+        "eigen-cam, whatever the answer\ndark 0 to bright 4",
+        "grad-cam for surprise\ndark 0 to bright 0",
+    ]
+    shared = draw_analysis(result, 0.3, shared=True, cells=True)
+    assert shared.axes[1].get_xlabel().endswith("dark 0 to bright 4")
+    for drawn, maximum in ((figure, 1), (shared, 4)):
+        expected = overlay_heatmap(GREY, np.eye(7), strength=0.3, maximum=maximum, cells=True)
+        np.testing.assert_array_equal(drawn.axes[1].images[0].get_array(), expected)
 
 
 def figure1_row() -> FigureRow:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer
-from fer_models.checkpoints import Checkpoint, CheckpointError
+from fer_models.checkpoints import CheckpointError
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import (
     MIN_FACE_SIDE_PX,
@@ -26,7 +25,7 @@ from fer_models.faces import (
     detect_faces,
     load_detector,
 )
-from fer_models.lab.actions import ACTIONS_OF_REGION, region_of_action
+from fer_models.lab.actions import ACTIONS_OF_REGION
 from fer_models.lab.command import Options, run_command
 from fer_models.lab.experiments import (
     Ablation,
@@ -82,18 +81,17 @@ def find_face(image: np.ndarray) -> Face | None:
     return next(iter(detect_faces(image)), None)
 
 
-def predict_crops(checkpoint: Checkpoint, crops: Sequence[np.ndarray]) -> np.ndarray:
+def predict_crops(analyzer: Analyzer, network: str, crops: Sequence[np.ndarray]) -> np.ndarray:
     """Probabilities (N,8) of aligned crops (112,112,3), in the order of EXPRESSIONS.
 
     An expression that the network does not know is NaN.
+
+    Raises:
+        CheckpointError: if the network cannot be loaded.
     """
-    card = checkpoint.card
     answers = np.full((len(crops), len(EXPRESSIONS)), np.nan)
-    if crops:
-        with torch.inference_mode():
-            logits = checkpoint.network(card.preprocessing(list(crops)))
-            probabilities = card.calibration.probabilities(logits).numpy()
-        answers[:, [EXPRESSIONS.index(label) for label in card.labels]] = probabilities
+    known = [EXPRESSIONS.index(label) for label in analyzer.checkpoint(network).card.labels]
+    answers[:, known] = analyzer.probabilities(network, crops)
     return answers
 
 
@@ -116,7 +114,6 @@ def predict_networks(
     Raises:
         CheckpointError: if a network cannot be loaded.
     """
-    checkpoints = [analyzer.checkpoint(name) for name in networks]
     crops, rows, count = [], [], 0
     for row, image in enumerate(images):
         face = find_face(image)
@@ -126,15 +123,10 @@ def predict_networks(
         count = row + 1
         if on_image:
             on_image()
-    answers = np.full((count, len(checkpoints), len(EXPRESSIONS)), np.nan)
-    for column, checkpoint in enumerate(checkpoints):
-        answers[rows, column] = predict_crops(checkpoint, crops)
+    answers = np.full((count, len(networks), len(EXPRESSIONS)), np.nan)
+    for column, name in enumerate(networks):
+        answers[rows, column] = predict_crops(analyzer, name, crops)
     return answers
-
-
-def predict_faces(analyzer: Analyzer, network: str, images: Iterable[np.ndarray]) -> np.ndarray:
-    """One network's probabilities (N,8), see `predict_networks`; for `sweep`, `ablate_actions`."""
-    return predict_networks(analyzer, [network], images)[:, 0]
 
 
 def loadable_networks(
@@ -212,6 +204,29 @@ def region_shares(
     return {r: float((positive * c).sum() / total) if total else 0.0 for r, c in cells.items()}
 
 
+def decisive_actions(ablation: Ablation) -> tuple[str, ...] | None:
+    """The action (or pair) whose removal costs the expression most; None where none does.
+
+    An action that speaks against the expression cannot show in a heatmap of what speaks for it,
+    so it is passed over.
+    """
+    change = np.nan_to_num(ablation.change)
+    if not len(change) or change.max() < MIN_CHANGE:
+        return None
+    return ablation.actions[int(change.argmax())]
+
+
+def changed_region(parameters: FaceParameters, actions: Sequence[str]) -> str:
+    """The region with most of what the picture of a face loses without these actions.
+
+    It need not be the region of their sliders: a dropped jaw shows mostly as an open mouth.
+    """
+    without = render_face(parameters.with_actions(**dict.fromkeys(actions, 0.0)))
+    change = np.abs(render_face(parameters).astype(int) - without).sum(axis=2)  # (512,512)
+    masks = region_masks(parameters)
+    return max(masks, key=lambda region: change[masks[region]].sum())
+
+
 @dataclass(frozen=True)
 class Claim:
     """A network's heatmap for an expression beside what removing the actions shows.
@@ -220,11 +235,13 @@ class Claim:
         shares: region -> share of the heatmap's positive mass, see `region_shares`.
         areas: region -> share of the crop, which is what an even heatmap would give it.
         ablation: the network's own ranking of the active actions.
+        decisive_region: where the decisive action shows, see `changed_region`; None without one.
     """
 
     shares: dict[str, float]
     areas: dict[str, float]
     ablation: Ablation
+    decisive_region: str | None
 
     @property
     def brightest(self) -> str | None:
@@ -234,22 +251,15 @@ class Claim:
 
     @property
     def decisive(self) -> tuple[str, ...] | None:
-        """The action (or pair) whose removal costs the expression most; None where none does.
-
-        An action that speaks against the expression cannot show in a heatmap of what speaks for
-        it, so it is passed over.
-        """
-        change = np.nan_to_num(self.ablation.change)
-        if not len(change) or change.max() < MIN_CHANGE:
-            return None
-        return self.ablation.actions[int(change.argmax())]
+        """See `decisive_actions`."""
+        return decisive_actions(self.ablation)
 
     @property
     def agrees(self) -> bool | None:
-        """Does the brightest region hold the decisive action? None where one of them is missing."""
-        if self.brightest is None or self.decisive is None:
+        """Does the decisive action show most in the brightest region? None where one is missing."""
+        if self.brightest is None or self.decisive_region is None:
             return None
-        return region_of_action(self.decisive[0]) == self.brightest
+        return self.decisive_region == self.brightest
 
 
 def check_claims(
@@ -294,14 +304,14 @@ def judge_claims(
     areas = region_shares(np.ones((7, 7)), parameters, face.landmarks)
     groups, _ = remove_actions(parameters)
     target = EXPRESSIONS.index(expression)
-    return {
-        name: Claim(
-            region_shares(heatmaps[name], parameters, face.landmarks),
-            areas,
-            rank_removals(groups, answers[:, index], target),
-        )
-        for index, name in enumerate(networks)
-    }
+    claims = {}
+    for index, name in enumerate(networks):
+        shares = region_shares(heatmaps[name], parameters, face.landmarks)
+        ablation = rank_removals(groups, answers[:, index], target)
+        decisive = decisive_actions(ablation)
+        region = changed_region(parameters, decisive) if decisive else None
+        claims[name] = Claim(shares, areas, ablation, region)
+    return claims
 
 
 @dataclass(frozen=True)
@@ -402,7 +412,7 @@ def claims_table(
     identities: Sequence[int] = tuple(range(len(IDENTITIES))),
     on_image: OnImage | None = None,
 ) -> str:
-    """How often the heatmap's brightest region holds the action that matters most, as Markdown.
+    """How often a heatmap is brightest where the action that matters most shows, as Markdown.
 
     Each posed face is explained for its recipe's expression. The second number is how often the
     region with the largest area would have been right, which needs no heatmap at all.
@@ -418,7 +428,7 @@ def claims_table(
             for name, claim in claims.items():
                 if claim.agrees is not None:
                     largest = max(claim.areas, key=claim.areas.get)
-                    by_area = region_of_action(claim.decisive[0]) == largest
+                    by_area = claim.decisive_region == largest
                     counts[name] += [claim.agrees, by_area, 1]
     body = [
         [DISPLAY_NAMES.get(n, n), f"{right} of {asked}", f"{by_area} of {asked}"]
@@ -426,11 +436,12 @@ def claims_table(
     ]
     return "\n".join(
         [
-            "## Does the brightest region hold the action that matters most?",
+            "## Is the heatmap brightest where the action that matters most shows?",
             "",
             "For each posed face and its recipe's expression: the region with most Grad-CAM mass, "
-            "against the action whose removal lowers the probability most. Left out are faces "
-            f"where no removal costs {MIN_CHANGE:g}, or whose heatmap is empty.",
+            "against the action whose removal lowers the probability most, in the region where "
+            "that removal changes the picture most. Left out are faces where no removal costs "
+            f"{MIN_CHANGE:g}, or whose heatmap is empty.",
             "",
             *_table(["network", "brightest region", "largest region, without a heatmap"], body),
         ]

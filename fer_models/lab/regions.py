@@ -18,21 +18,33 @@ def region_masks(parameters: FaceParameters) -> Mapping[str, np.ndarray]:
     surround, "jaw" chin and jaw line. Hair, ears, neck and background have no region.
     """
     surface = visible_surface(parameters)
-    x, y, z = surface.rest
+    regions = region_points(surface.rest, surface.inside_mouth)
+    skin = surface.part != surface.hair_part
+    masks = {}
+    for name in ACTIONS_OF_REGION:
+        mask = np.zeros(SIZE_PX * SIZE_PX, bool)
+        mask[surface.index[regions[name] & skin]] = True
+        masks[name] = mask.reshape(SIZE_PX, SIZE_PX)
+    return masks
+
+
+def region_points(rest: np.ndarray, inside_mouth: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Which points belong to each of the five regions: (P,) bool; one at most for each point.
+
+    Args:
+        rest: (3, P) template coordinates, cm.
+        inside_mouth: (P,) bool, teeth and tongue included.
+    """
+    x, y, z = rest
     side = np.abs(x)
-    on_face = (z > -4.5) & (y > -11.5) & (y < 6.0) & (surface.part != surface.hair_part)
+    on_face = (z > -4.5) & (y > -11.5) & (y < 6.0)
     mouth = (y > -8.6) & (y < -4.7) & (side < 3.6)
     regions = {
         "brows": y >= 1.1,
         "eyes": (y < 1.1) & (y >= -1.5) & (side > 1.1),
-        "mouth": mouth | surface.inside_mouth,
+        "mouth": mouth | inside_mouth,
     }
-    rest = ~(regions["brows"] | regions["eyes"] | regions["mouth"])
-    regions["nose"] = rest & (y >= -5.6)
-    regions["jaw"] = rest & (y < -5.6)
-    masks = {}
-    for name in ACTIONS_OF_REGION:
-        mask = np.zeros(SIZE_PX * SIZE_PX, bool)
-        mask[surface.index[regions[name] & on_face]] = True
-        masks[name] = mask.reshape(SIZE_PX, SIZE_PX)
-    return masks
+    others = ~(regions["brows"] | regions["eyes"] | regions["mouth"])
+    regions["nose"] = others & (y >= -5.6)
+    regions["jaw"] = others & (y < -5.6)
+    return {name: regions[name] & on_face for name in ACTIONS_OF_REGION}

@@ -186,7 +186,7 @@ def color_bar(high: float, low: float = 0, form: str = ".2g", unit: str = "") ->
     return (
         f'<div class="fer-scale"><span>{low:{form}}</span>'
         f'<span class="fer-gradient" style="background:linear-gradient(90deg,{gradient})"></span>'
-        f"<span>{f'{max(high, low):{form}} {unit}'.rstrip()}</span></div>"
+        f"<span>{f'{max(low, high):{form}} {unit}'.rstrip()}</span></div>"
     )
 
 

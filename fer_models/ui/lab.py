@@ -1,5 +1,6 @@
 """The Lab tab: a drawn face with a dial for every facial action, and what three networks answer."""
 
+import json
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
+from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import align_face
 from fer_models.figures import overlay_heatmap
@@ -22,6 +24,7 @@ from fer_models.lab import (
     mirror_name,
 )
 from fer_models.lab.measure import find_face
+from fer_models.report import network_report
 from fer_models.ui import html
 from fer_models.ui.compare import KEEP_STATE_S, Picture, View, describe_view
 from fer_models.ui.lab_experiments import build_experiments, unavailable_networks
@@ -69,6 +72,25 @@ def write_json(parameters: FaceParameters, expression: str | None = None) -> str
     """The parameters as a JSON file, from which the same pixels can be drawn; its path."""
     file = make_download_folder() / f"{_file_name(parameters, expression)}.json"
     file.write_text(parameters.to_json() + "\n", encoding="utf-8")
+    return str(file)
+
+
+def write_answers(
+    analyzer: Analyzer, parameters: FaceParameters, expression: str | None = None
+) -> str:
+    """What the cards show of the face, heatmaps in numbers included, as a JSON file; its path."""
+    image = draw(parameters)
+    face = find_face(image)
+    answers = {}
+    if face is not None:
+        analysis = analyzer.analyze_faces(image, [face], networks=PAGE_NETWORKS)
+        answers = analysis.faces[0].networks
+    report = {
+        "face": json.loads(parameters.to_json()),
+        "networks": {name: network_report(answer) for name, answer in answers.items()},
+    }
+    file = make_download_folder() / f"{_file_name(parameters, expression)}_answers.json"
+    file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return str(file)
 
 
@@ -227,14 +249,25 @@ def _build_controls(words: Words) -> _Controls:
             words.choices("lab.background_", BACKGROUNDS),
             value=START.background,
             label=words("lab.background"),
+            elem_id="lab-background",
         )
     people = [(person.name, number) for number, person in enumerate(IDENTITIES)]
-    identity = gr.Dropdown(people, value=START.identity, label=words("lab.identity"), render=False)
+    identity = gr.Dropdown(
+        people,
+        value=START.identity,
+        label=words("lab.identity"),
+        render=False,
+        elem_id="lab-identity",
+    )
     return _Controls(identity, background, symmetric, angles, actions, words)
 
 
-def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
-    """Lay out and wire the tab, inside `tab`."""
+def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab) -> LabTab:
+    """Lay out and wire the tab, inside `tab`.
+
+    Args:
+        choice: the visitor's checkpoints, as the Models tab sets them.
+    """
     # The state is the parameters' JSON: gradio takes dataclasses apart, which these do not allow.
     face = gr.State(START.to_json(), time_to_live=KEEP_STATE_S)
     # How often all controls were set at once, and how often the visitor's page knows of. A control
@@ -243,8 +276,11 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
     known = gr.Number(0, visible=False)
     private = {"api_visibility": "private", "show_progress": "hidden"}
 
-    def write_file(write, text, chosen):
-        return write(FaceParameters.from_json(text), chosen)
+    def write_file(write, text, shown):
+        return write(FaceParameters.from_json(text), shown)
+
+    def write_answers_file(text, shown, chosen):
+        return write_answers(choices.analyzer(chosen), FaceParameters.from_json(text), shown)
 
     with gr.Row(equal_height=False, elem_classes="lab-bench"):
         with gr.Column(scale=2, min_width=300, elem_classes="lab-controls"):
@@ -280,6 +316,12 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
                             [face, expression],
                             f"lab-{kind}",
                         )
+                    download_button(
+                        words("lab.save_answers"),
+                        write_answers_file,
+                        [face, expression, choice],
+                        "lab-answers",
+                    )
                     load = gr.UploadButton(
                         words("lab.load"), file_types=[".json"], size="sm", elem_id="lab-load"
                     )
@@ -290,7 +332,7 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
                     gr.HTML(html.empty_card(name), elem_id=f"lab-card-{name}", min_height=290)
                     for name in PAGE_NETWORKS
                 ]
-    build_experiments(analyzer, face, controls.symmetric, words)
+    build_experiments(choices, choice, face, controls.symmetric, words)
 
     everything = [face, posed, known, picture, problem, expression, *controls.all()]
 
@@ -341,10 +383,11 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
     def show_first(text):
         return show_face(FaceParameters.from_json(text), words)
 
-    def answer(text, heatmaps):
+    def answer(text, heatmaps, chosen):
+        analyzer = choices.analyzer(chosen)
         return measure(analyzer, FaceParameters.from_json(text), heatmaps, words)
 
-    shown = [line, *cards]
+    asked, shown = [face, heatmaps, choice], [line, *cards]
     # One at a time, because each reads the face that the one before it left.
     change_face = {**private, "concurrency_id": "lab-face", "concurrency_limit": 1}
     latest = {**change_face, "trigger_mode": "always_last"}
@@ -367,10 +410,8 @@ def build_lab_tab(analyzer: Analyzer, words: Words, tab: gr.Tab) -> LabTab:
     )
     reset.click(start_anew, posed, everything, **change_face)
     load.upload(load_file, [posed, load], everything, **change_face)
-    face.change(answer, [face, heatmaps], shown, trigger_mode="always_last", **private)
-    heatmaps.input(answer, [face, heatmaps], shown, trigger_mode="always_last", **private)
+    face.change(answer, asked, shown, trigger_mode="always_last", **private)
+    heatmaps.input(answer, asked, shown, trigger_mode="always_last", **private)
     # Drawn when the tab is first looked at: opening the page must neither draw nor load weights.
-    tab.select(show_first, face, picture, **private).then(
-        answer, [face, heatmaps], shown, **private
-    )
+    tab.select(show_first, face, picture, **private).then(answer, asked, shown, **private)
     return LabTab(face, expression, to_compare, to_figure1)

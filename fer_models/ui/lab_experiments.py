@@ -8,8 +8,9 @@ import gradio as gr
 import numpy as np
 
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer
+from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
-from fer_models.lab import ACTIONS, RANGES, FaceParameters, region_of_action
+from fer_models.lab import ACTIONS, RANGES, FaceParameters
 from fer_models.lab.experiments import Sweep, remove_actions
 from fer_models.lab.measure import (
     Claim,
@@ -143,10 +144,18 @@ def describe_sweep(sweeps: dict[str, Sweep], name: str, words: Words) -> str:
 def run_removal(
     analyzer: Analyzer, parameters: FaceParameters, expression: str, words: Words
 ) -> Iterator[tuple[str, list[str] | None, str | None]]:
-    """Which action matters: the line with the one number and, at the end, cards and a JSON file."""
+    """Which action matters: the line with the one number and, at the end, cards and a JSON file.
+
+    A network that was not trained on the expression is left out, with a sentence.
+    """
     groups, removed = remove_actions(parameters)
-    networks, missing = loadable_networks(analyzer)
+    loaded, missing = loadable_networks(analyzer)
     unavailable = unavailable_networks(missing, words)
+    networks = [n for n in loaded if expression in analyzer.checkpoint(n).card.labels]
+    for name in loaded:
+        if name not in networks:
+            known = {"network": DISPLAY_NAMES[name], "expression": words.expression(expression)}
+            unavailable[name] = words("lab_removal.unknown", **known)
     problem = None
     if not groups:
         problem = words("lab_removal.at_rest")
@@ -166,17 +175,14 @@ def run_removal(
     except NoFaceError:
         yield html.notice(words("lab.no_face"), "problem"), None, None
         return
-    except ValueError as error:  # a network that was not trained on the expression
-        yield html.notice(str(error), "problem"), None, None
-        return
     cards = [
         claim_card(name, claims[name], words)
         if name in claims
         else html.empty_card(name, unavailable[name])
         for name in PAGE_NETWORKS
     ]
-    line = html.notice(describe_claims(claims, expression, words))
-    yield line, cards, write_claims(claims, parameters, expression)
+    text = " ".join([describe_claims(claims, expression, words), *unavailable.values()])
+    yield html.notice(text), cards, write_claims(claims, parameters, expression)
 
 
 def write_claims(claims: dict[str, Claim], parameters: FaceParameters, expression: str) -> str:
@@ -198,6 +204,8 @@ def write_claims(claims: dict[str, Claim], parameters: FaceParameters, expressio
                 },
                 "heatmap_share": claim.shares,
                 "area_share": claim.areas,
+                "decisive": None if claim.decisive is None else "+".join(claim.decisive),
+                "decisive_region": claim.decisive_region,
                 "agree": claim.agrees,
             }
             for name, claim in claims.items()
@@ -259,7 +267,7 @@ def claim_sentence(claim: Claim, words: Words) -> str:
         "lab_removal.verdict",
         brightest=brightest,
         action=group_label(claim.decisive, words),
-        region=words(f"lab_regions.{region_of_action(claim.decisive[0])}"),
+        region=words(f"lab_regions.{claim.decisive_region}"),
     )
     return f"{verdict} {words('lab_removal.agree' if claim.agrees else 'lab_removal.disagree')}"
 
@@ -279,13 +287,13 @@ def _change_bar(label: str, change: float, words: Words) -> str:
 
 
 def build_experiments(
-    analyzer: Analyzer, face: gr.State, symmetric: gr.Checkbox, words: Words
+    choices: Choices, choice: gr.State, face: gr.State, symmetric: gr.Checkbox, words: Words
 ) -> None:
     """Lay out and wire both experiments on the present face, below the bench."""
     with gr.Accordion(words("lab_curve.title"), open=False):
-        _build_sweep(analyzer, face, symmetric, words)
+        _build_sweep(choices, choice, face, symmetric, words)
     with gr.Accordion(words("lab_removal.title"), open=False):
-        _build_removal(analyzer, face, words)
+        _build_removal(choices, choice, face, words)
 
 
 def _file_button(label: str, elem_id: str) -> gr.DownloadButton:
@@ -297,7 +305,9 @@ def _file_update(path: str | None) -> dict:
     return gr.update(value=path, interactive=path is not None)
 
 
-def _build_sweep(analyzer: Analyzer, face: gr.State, symmetric: gr.Checkbox, words: Words) -> None:
+def _build_sweep(
+    choices: Choices, choice: gr.State, face: gr.State, symmetric: gr.Checkbox, words: Words
+) -> None:
     with gr.Row(equal_height=False, elem_classes="lab-run"):
         varied = gr.Dropdown(
             sweep_choices(words),
@@ -319,17 +329,18 @@ def _build_sweep(analyzer: Analyzer, face: gr.State, symmetric: gr.Checkbox, wor
             _file_button(words("lab_curve.save_json"), "lab-curve-json"),
         ]
 
-    def draw_curve(text, name, symmetric):
-        parameters = FaceParameters.from_json(text)
+    def draw_curve(text, chosen, name, symmetric):
+        analyzer, parameters = choices.analyzer(chosen), FaceParameters.from_json(text)
         for notice, drawn, *paths in run_sweep(analyzer, parameters, name, symmetric, words):
             yield [notice, gr.skip() if drawn is None else drawn, *map(_file_update, paths)]
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    run = start.click(draw_curve, [face, varied, symmetric], [line, curves, *files], **private)
+    asked = [face, choice, varied, symmetric]
+    run = start.click(draw_curve, asked, [line, curves, *files], **private)
     stop.click(lambda: html.notice(words("page.stopped")), None, line, cancels=run, **private)
 
 
-def _build_removal(analyzer: Analyzer, face: gr.State, words: Words) -> None:
+def _build_removal(choices: Choices, choice: gr.State, face: gr.State, words: Words) -> None:
     with gr.Row(equal_height=False, elem_classes="lab-run"):
         target = gr.Dropdown(
             words.choices("expressions.", EXPRESSIONS),
@@ -350,11 +361,11 @@ def _build_removal(analyzer: Analyzer, face: gr.State, words: Words) -> None:
     gr.Markdown(words("lab_removal.about"))
     file = _file_button(words("lab_removal.save_json"), "lab-claims-json")
 
-    def rank(text, expression):
-        parameters = FaceParameters.from_json(text)
+    def rank(text, chosen, expression):
+        analyzer, parameters = choices.analyzer(chosen), FaceParameters.from_json(text)
         for notice, made, path in run_removal(analyzer, parameters, expression, words):
             yield [notice, *(made or [gr.skip()] * len(cards)), _file_update(path)]
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    run = start.click(rank, [face, target], [line, *cards, file], **private)
+    run = start.click(rank, [face, choice, target], [line, *cards, file], **private)
     stop.click(lambda: html.notice(words("page.stopped")), None, line, cancels=run, **private)

@@ -77,7 +77,7 @@ def build_tabs(choices: Choices, words: Words) -> None:
         with gr.Tab(words("page.live"), id="live"):
             build_live_tab(choices, choice, words)
         with gr.Tab(words("page.lab"), id="lab") as lab_tab:
-            lab = build_lab_tab(analyzer, words, lab_tab)
+            lab = build_lab_tab(choices, choice, words, lab_tab)
         with gr.Tab(words("page.figure1"), id="figure1"):
             figure1 = build_figure1_tab(choices, choice, words)
         with gr.Tab(words("page.models"), id="models") as models_tab:

@@ -4,7 +4,10 @@ import pytest
 from fer_models.lab.actions import ACTIONS, REACH_OF_REGION_CM, mirror_name, region_of_action
 from fer_models.lab.head import HEAD_FILE, load_head, vertex_normals
 from fer_models.lab.identities import IDENTITIES
+from fer_models.lab.regions import region_points
 
+# A jaw takes the mouth along; cheeks are puffed beside the mouth, down to the jaw line.
+NEIGHBOURS = {"jaw": ("mouth",), "cheekPuff": ("mouth", "jaw")}
 ONE_SIDED = [a for a in ACTIONS if a.endswith("Left") and a not in ("mouthLeft", "jawLeft")]
 
 
@@ -38,6 +41,30 @@ def test_an_action_moves_something_and_only_inside_its_region(head, action):
     height = head.vertices[moved, 1]
     assert low <= height.min()
     assert height.max() <= high
+
+
+def test_identities_spread_over_gender_age_and_weight():
+    assert {identity.gender for identity in IDENTITIES} == {0.0, 1.0}
+    for gender in (0.0, 1.0):
+        people = [identity for identity in IDENTITIES if identity.gender == gender]
+        assert min(p.age for p in people) <= 0.5 and max(p.age for p in people) >= 0.85
+        assert min(p.weight for p in people) <= 0.4 and max(p.weight for p in people) >= 0.7
+
+
+@pytest.fixture(scope="module")
+def regions(head):
+    inside = head.inside_mouth > 0.5
+    for part in ("upper_teeth", "lower_teeth", "tongue"):
+        inside[np.unique(head.faces_of(part))] = True
+    return region_points(head.vertices.T, inside)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_most_of_an_actions_shift_lies_in_its_own_region(head, regions, action):
+    shift = ((head.shape(0, {action: 1.0}) - head.shape(0, {})) ** 2).sum(1)
+    region = region_of_action(action)
+    own = {region, *NEIGHBOURS.get(region, ()), *NEIGHBOURS.get(action, ())}
+    assert sum(shift[regions[name]].sum() for name in own) / shift.sum() > 0.55
 
 
 @pytest.mark.parametrize("action", ONE_SIDED)

@@ -1,17 +1,22 @@
 """The Lab's faces before the networks: a toy analyzer whose answers are known by hand."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from fer_models.analysis import Analyzer
+from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer
 from fer_models.calibration import Calibration
+from fer_models.checkpoints import load_card, shipped_checkpoints
+from fer_models.engines import Runner
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import align_face, detect_faces
 from fer_models.lab import measure
-from fer_models.lab.experiments import Ablation
+from fer_models.lab.actions import region_of_action
+from fer_models.lab.experiments import Ablation, remove_actions
 from fer_models.lab.parameters import FaceParameters
 from fer_models.lab.regions import region_masks
 
@@ -54,7 +59,14 @@ def toy():
     }
     analyzer = Analyzer(tuple(checkpoints))
     analyzer.checkpoint = checkpoints.__getitem__
+    analyzer.runner = lambda name: Runner(
+        lambda images: images, checkpoints[name].network, "torch", torch.device("cpu"), 8
+    )
     return analyzer
+
+
+def ask(toy, name, images):
+    return measure.predict_networks(toy, [name], images)[:, 0]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +94,7 @@ def test_a_small_face_is_left_to_the_full_search(photograph):
 
 
 def test_predictions_come_in_the_order_of_the_expressions_whatever_the_cards_order(toy, rendered):
-    answer = measure.predict_faces(toy, "brows", [rendered(NEUTRAL)])[0]
+    answer = ask(toy, "brows", [rendered(NEUTRAL)])[0]
     assert EXPRESSIONS[int(np.nanargmax(answer))] == "happiness"
     assert np.isnan(answer[EXPRESSIONS.index("contempt")])
     assert np.nansum(answer) == pytest.approx(1)
@@ -96,11 +108,12 @@ def test_a_picture_without_a_face_gets_nan_and_leaves_the_others_alone(toy, rend
     assert np.isnan(both[1]).all()
     assert not np.isnan(both[[0, 2], 0]).any()
     assert len(seen) == 3
-    np.testing.assert_array_equal(both[2, 0], measure.predict_faces(toy, "mouth", images[2:])[0])
+    np.testing.assert_array_equal(both[2, 0], ask(toy, "mouth", images[2:])[0])
     np.testing.assert_allclose(
         both[0, 0],
         measure.predict_crops(
-            toy.checkpoint("mouth"),
+            toy,
+            "mouth",
             [align_face(images[0], detect_faces(images[0])[0].landmarks)],
         )[0],
         atol=1e-4,
@@ -121,13 +134,14 @@ def test_a_sweep_gives_each_network_its_own_curve_that_grows_face_by_face(toy):
 
 
 class ToyExplanations:
-    """Stands for the analyzer: the toy's networks, and one even heatmap for all of them."""
+    """Stands for the analyzer: the toy's networks, and one heatmap for all of them."""
 
-    def __init__(self, toy):
-        self.checkpoint = toy.checkpoint
+    def __init__(self, toy, heatmap=None):
+        self.checkpoint, self.probabilities = toy.checkpoint, toy.probabilities
+        self.heatmap = np.ones((7, 7)) if heatmap is None else heatmap
 
     def analyze_faces(self, image, faces, target, networks):
-        result = SimpleNamespace(gradcam=SimpleNamespace(values=np.ones((7, 7))))
+        result = SimpleNamespace(gradcam=SimpleNamespace(values=self.heatmap))
         return SimpleNamespace(faces=[SimpleNamespace(networks=dict.fromkeys(networks, result))])
 
 
@@ -142,9 +156,33 @@ def test_every_network_ranks_the_actions_for_itself(toy):
     for name, claim in claims.items():
         ablation = claim.ablation
         assert list(abs(ablation.change)) == sorted(abs(ablation.change), reverse=True)
-        full = measure.predict_faces(toy, name, [measure.render_face(face)])[0]
+        full = ask(toy, name, [measure.render_face(face)])[0]
         np.testing.assert_allclose(ablation.full, full)
         assert claim.shares == claim.areas
+
+
+@pytest.mark.parametrize(
+    ("action", "region"),
+    [("browInnerUp", "brows"), ("eyeBlinkLeft", "eyes"), ("jawOpen", "mouth"), ("jawLeft", "jaw")],
+)
+def test_an_action_shows_where_it_changes_the_picture_most(action, region):
+    assert measure.changed_region(NEUTRAL.with_actions(**{action: 1.0}), [action]) == region
+
+
+def test_a_heatmap_on_the_mouth_agrees_with_a_dropped_jaw_that_decides(toy):
+    face = NEUTRAL.with_actions(jawOpen=1.0, browInnerUp=1.0)
+    mouth = np.zeros((7, 7))
+    mouth[5, 2:5] = 1.0
+    answers = np.zeros((3, 1, 8))  # the face, and it without each action
+    answers[:, 0, EXPRESSIONS.index("surprise")] = 0.9
+    groups, _ = remove_actions(face)
+    answers[1 + groups.index(("jawOpen",)), 0, EXPRESSIONS.index("surprise")] = 0.2
+    asked = (["mouth"], face, "surprise", answers)
+    claim = measure.judge_claims(ToyExplanations(toy, mouth), *asked)["mouth"]
+    assert claim.decisive == ("jawOpen",)
+    assert claim.brightest == claim.decisive_region == "mouth"
+    assert claim.agrees is True
+    assert measure.judge_claims(ToyExplanations(toy, mouth[::-1]), *asked)["mouth"].agrees is False
 
 
 def test_a_claim_without_a_face_in_sight_says_so(toy, monkeypatch):
@@ -193,10 +231,12 @@ def claim(mouth_share: float, changes: dict[str, float]) -> measure.Claim:
         np.zeros((len(ordered), 8)),
         np.array([changes[a] for a in ordered]),
     )
-    return measure.Claim(shares, shares, ablation)
+    decisive = measure.decisive_actions(ablation)
+    region = region_of_action(decisive[0]) if decisive else None
+    return measure.Claim(shares, shares, ablation, region)
 
 
-def test_heatmap_and_intervention_agree_where_the_brightest_region_holds_the_action():
+def test_heatmap_and_intervention_agree_where_the_action_shows_in_the_brightest_region():
     assert claim(0.5, {"mouthSmileLeft": 0.4, "browInnerUp": 0.1}).agrees is True
     assert claim(0.5, {"mouthSmileLeft": 0.1, "browInnerUp": 0.4}).agrees is False
     assert claim(0.2, {"mouthSmileLeft": 0.4, "browInnerUp": 0.1}).agrees is False
@@ -211,7 +251,7 @@ def test_an_action_that_speaks_against_the_expression_is_not_the_one_that_matter
 def test_without_a_change_or_without_brightness_there_is_no_verdict():
     assert claim(0.5, {"mouthSmileLeft": 0.001}).agrees is None
     assert claim(0.5, {}).agrees is None
-    dark = measure.Claim(dict.fromkeys(measure.REGIONS, 0.0), {}, claim(0.5, {}).ablation)
+    dark = measure.Claim(dict.fromkeys(measure.REGIONS, 0.0), {}, claim(0.5, {}).ablation, None)
     assert dark.brightest is None
 
 
@@ -255,12 +295,20 @@ def test_the_command_writes_the_table_and_what_made_it(toy_command, tmp_path):
 @pytest.mark.slow
 def test_the_command_counts_the_heatmaps_that_point_to_the_decisive_action(toy_command, capsys):
     assert measure.main(["--identities", "1", "--claims"]) == 0
-    counted = capsys.readouterr().out.split("## Does the brightest region hold")[1]
+    counted = capsys.readouterr().out.split("## Is the heatmap brightest where")[1]
     row = next(line for line in counted.splitlines() if line.startswith("| mouth |"))
     right, by_area = (cell.split(" of ") for cell in row.strip("| ").split(" | ")[1:])
     # The toy's heatmap is even, so its brightest region is the largest one.
     assert right == by_area
     assert 0 < int(right[1]) <= len(EXPRESSIONS) - 1
+
+
+def test_the_shipped_table_was_made_with_the_shipped_weights():
+    # After new weights: python -m fer_models.lab.measure --table docs/lab_predictions.md
+    text = (Path(__file__).parents[2] / "docs" / "lab_predictions.md").read_text(encoding="utf-8")
+    stated = dict(re.findall(r"(\S+) `([0-9a-f]{12})`", text))
+    shipped = [name for name in PAGE_NETWORKS if name in shipped_checkpoints()]
+    assert stated == {DISPLAY_NAMES[name]: load_card(name).sha256[:12] for name in shipped}
 
 
 def test_an_identity_that_does_not_exist_is_refused_in_one_line(capsys):

@@ -1,6 +1,8 @@
+import shlex
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +10,12 @@ import pytest
 from PIL import Image
 
 from fer_models.expressions import EXPRESSIONS
+from fer_models.lab import render
 from fer_models.lab.actions import ACTIONS, region_of_action
 from fer_models.lab.identities import IDENTITIES
 from fer_models.lab.parameters import FaceParameters
 from fer_models.lab.regions import region_masks
-from fer_models.lab.render import main, render_face
+from fer_models.lab.render import main, render_face, visible_surface
 
 GOLDEN = Path(__file__).with_name("golden.npz")
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
@@ -110,14 +113,55 @@ def test_an_action_leaves_the_far_half_of_the_face_alone(rendered, action):
         assert max(mean_change, key=mean_change.get) == region
 
 
+def test_a_dropped_jaw_shows_bright_teeth(rendered):
+    # Bo's skin is darker than any tooth.
+    mouth = (slice(290, 400), slice(190, 322))
+    shut, open_ = (
+        rendered(face)[mouth].min(axis=2)
+        for face in (FaceParameters(1), FaceParameters(1, {"jawOpen": 1.0}))
+    )
+    assert (shut > 130).sum() == 0
+    assert (open_ > 130).sum() > 100
+
+
+def test_a_tongue_that_is_out_reddens_the_open_mouth(rendered):
+    mouth = FaceParameters(0, {"jawOpen": 1.0})
+    surface = visible_surface(mouth)
+    inside = surface.index[surface.inside_mouth]
+
+    def redness(face: FaceParameters) -> float:
+        pixels = rendered(face).reshape(-1, 3)[inside].astype(float)
+        return (pixels[:, 0] - pixels[:, 1]).mean()
+
+    assert redness(mouth.with_actions(tongueOut=1.0)) > redness(mouth) + 10
+
+
+def test_the_iris_has_the_identitys_colour_and_nothing_else_has(monkeypatch):
+    face = FaceParameters(0)
+
+    def with_iris(color: tuple[float, float, float]) -> np.ndarray:
+        people = tuple(replace(identity, iris=color) for identity in IDENTITIES)
+        monkeypatch.setattr(render, "IDENTITIES", people)
+        return render_face(face).astype(int)
+
+    difference = with_iris((0.1, 0.3, 0.8)) - with_iris((0.5, 0.25, 0.05))  # blue, brown
+    changed = np.abs(difference).sum(axis=2) > 0
+    assert changed.sum() > 300
+    assert not changed[~region_masks(face)["eyes"]].any()
+    red, _, blue = difference[changed].mean(axis=0)
+    assert red < -15 and blue > 40
+
+
 @pytest.mark.slow
 def test_a_face_is_drawn_in_under_150_ms_of_one_core():
+    # All threads' time together: it neither hides work on a second core nor counts waiting for one.
     seconds = []
-    for identity in range(5):
-        start = time.thread_time()
+    for identity in range(len(IDENTITIES)):
+        start = time.process_time()
         render_face(FaceParameters(identity).with_expression("fear"))
-        seconds.append(time.thread_time() - start)
-    assert min(seconds) < 0.150
+        seconds.append(time.process_time() - start)
+    assert len(seconds) == 10
+    assert np.median(seconds) < 0.150
 
 
 def test_regions_do_not_overlap_and_follow_the_head():
@@ -190,6 +234,33 @@ def test_an_example_is_what_its_json_renders(rendered, expression):
     difference = np.abs(shipped.astype(float) - rendered(FaceParameters.from_json(text)))
     assert difference.mean() < 0.5
     assert (EXAMPLES / f"{expression}.png").stat().st_size < 250_000
+
+
+def test_every_example_has_the_parameters_of_its_command(monkeypatch, tmp_path):
+    drawn = []
+
+    def draw(parameters):
+        drawn.append(parameters)
+        return np.zeros((1, 1, 3), np.uint8)
+
+    monkeypatch.setattr(render, "render_face", draw)
+    listed = (EXAMPLES / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("|")[1:4] for line in listed if "lab.render --identity" in line]
+    for file, person, command in rows:
+        program, arguments = command.strip(" `").split(" --", 1)
+        assert program == "python -m fer_models.lab.render"
+        arguments = shlex.split(f"--{arguments}")
+        for option in ("--out", "--json"):
+            place = arguments.index(option) + 1
+            arguments[place] = str(tmp_path / Path(arguments[place]).name)
+        assert main(arguments) == 0
+        name = Path(file.strip(" `")).with_suffix(".json").name
+        shipped = FaceParameters.from_json((EXAMPLES / name).read_text(encoding="utf-8"))
+        written = FaceParameters.from_json((tmp_path / name).read_text(encoding="utf-8"))
+        assert drawn[-1] == written == shipped
+        identity = IDENTITIES[shipped.identity]
+        assert person.strip() == f"{shipped.identity}, {identity.name}"
+    assert len(drawn) == len(EXPRESSIONS)
 
 
 def test_the_examples_show_different_people():

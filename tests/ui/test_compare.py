@@ -221,6 +221,7 @@ def test_only_maps_that_grow_with_the_logit_are_given_in_logits(method):
     assert unit in ("logits", "")
     bar = html.color_bar(1.5, unit=unit)
     assert f"<span>{'1.5 logits' if unit else '1.5'}</span>" in bar
+    assert "-0" not in html.color_bar(-0.0)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -3,14 +3,17 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 from fer_models.analysis import PAGE_NETWORKS
 from fer_models.checkpoints import CheckpointError
+from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
 from fer_models.lab import ACTIONS, FaceParameters
 from fer_models.lab.experiments import Ablation, Sweep
@@ -147,6 +150,52 @@ def test_a_view_without_a_face_asks_to_turn_the_head(analyzer, monkeypatch):
     line, *cards = lab.measure(analyzer, SMILE, False, ENGLISH)
     assert "fer-problem" in line and "Turn the head" in line
     assert all("fer-empty" in card for card in cards)
+    record = json.loads(Path(lab.write_answers(analyzer, SMILE)).read_text())
+    assert record["networks"] == {}
+
+
+def test_the_answers_file_holds_the_face_and_what_every_card_shows(analyzer):
+    file = Path(lab.write_answers(analyzer, SMILE, "happiness"))
+    assert file.name == "happiness_Devi_answers.json"
+    record = json.loads(file.read_text())
+    assert FaceParameters.from_json(json.dumps(record["face"])) == SMILE
+    assert tuple(record["networks"]) == SHIPPED
+    cards = lab.measure(analyzer, SMILE, False, ENGLISH)[1:]
+    for name, card in zip(PAGE_NETWORKS, cards, strict=True):
+        if name in SHIPPED:
+            answer = record["networks"][name]
+            assert all(f"{p:.2f}" in card for p in answer["probabilities"].values())
+            assert np.shape(answer["gradcam"]["values"]) == (7, 7)
+
+
+def test_the_visitors_own_checkpoint_answers_in_its_networks_card(analyzer, saved_mfn):
+    choices = Choices(analyzer)
+    own = lab.measure(choices.analyzer({}), SMILE, False, ENGLISH)
+    chosen = lab.measure(choices.analyzer({"mfn": str(saved_mfn[0])}), SMILE, False, ENGLISH)
+    changed = [a != b for a, b in zip(own[1:], chosen[1:], strict=True)]
+    assert changed == [name == "mfn" for name in PAGE_NETWORKS]
+    assert "contempt" in chosen[2].split("fer-bars")[0]
+
+
+def test_every_question_of_the_lab_is_put_to_the_visitors_own_checkpoints():
+    asked = []
+
+    class Recorder:
+        """Stands for `Choices`."""
+
+        def analyzer(self, chosen):
+            asked.append(chosen)
+            raise LookupError
+
+    with gr.Blocks() as page, gr.Tab("Lab") as tab:
+        choice = gr.State({"mfn": "mine"})
+        lab.build_lab_tab(Recorder(), choice, ENGLISH, tab)
+    questions = [f for f in page.fns.values() if choice in f.inputs]
+    assert {f.name for f in questions} == {"answer", "write_answers_file", "draw_curve", "rank"}
+    for question in questions:
+        with pytest.raises(LookupError):
+            list(question.fn(*(component.value for component in question.inputs)))
+    assert asked == [{"mfn": "mine"}] * len(questions)
 
 
 class Lame:
@@ -154,6 +203,18 @@ class Lame:
 
     def checkpoint(self, name):
         raise CheckpointError(f"{name} is damaged. Fetch it anew.")
+
+
+class Trained:
+    """An analyzer of which nothing is known but each network's labels."""
+
+    def __init__(self, **labels):
+        self.labels = labels
+
+    def checkpoint(self, name):
+        if name not in self.labels:
+            raise CheckpointError(f"{name} is missing.")
+        return SimpleNamespace(card=SimpleNamespace(labels=self.labels[name]))
 
 
 def test_without_networks_the_experiments_say_so():
@@ -294,7 +355,7 @@ def claim(change: float) -> Claim:
         np.zeros((1, 8)),
         np.array([change]),
     )
-    return Claim(shares, shares, ablation)
+    return Claim(shares, shares, ablation, "mouth" if change >= 0.01 else None)
 
 
 def test_the_one_number_counts_the_networks_whose_heatmap_agrees():
@@ -304,6 +365,15 @@ def test_the_one_number_counts_the_networks_whose_heatmap_agrees():
     assert "1 个网络中有 1 个" in lab_experiments.describe_claims(claims, "happiness", CHINESE)
     text = lab_experiments.describe_claims({"mfn": claim(0.0)}, "happiness", ENGLISH)
     assert "nothing to compare" in text
+
+
+def test_the_verdict_names_the_region_where_the_action_shows():
+    jaw = replace(claim(0.5), ablation=replace(claim(0.5).ablation, actions=(("jawOpen",),)))
+    for words in (ENGLISH, CHINESE):
+        text = lab_experiments.claim_sentence(jaw, words)
+        assert words("lab_regions.jaw") not in text
+        assert text.count(words("lab_regions.mouth")) == 2
+        assert words("lab_removal.agree") in text
 
 
 def test_a_card_says_what_happens_without_the_action():
@@ -326,10 +396,8 @@ def test_taking_actions_away_asks_about_each_face_once(monkeypatch):
 
     monkeypatch.setattr(lab_experiments, "predict_networks", predict)
     monkeypatch.setattr(lab_experiments, "judge_claims", judge)
-    monkeypatch.setattr(
-        lab_experiments, "loadable_networks", lambda a: (("ddamfn", "mfn"), {"resnet50": "gone"})
-    )
-    *steps, (line, cards, file) = lab_experiments.run_removal(None, SMILE, "happiness", ENGLISH)
+    both = Trained(ddamfn=EXPRESSIONS, mfn=EXPRESSIONS)
+    *steps, (line, cards, file) = lab_experiments.run_removal(both, SMILE, "happiness", ENGLISH)
     assert ["Face 1 of 3" in steps[0][0], "Face 3 of 3" in steps[2][0]] == [True, True]
     assert [image.tobytes() for image in asked[:1]] == [render_face(SMILE).tobytes()]
     assert len({image.tobytes() for image in asked}) == 3
@@ -337,13 +405,41 @@ def test_taking_actions_away_asks_about_each_face_once(monkeypatch):
     assert ["fer-empty" in card for card in cards] == [False, False, True]
     mfn = json.loads(Path(file).read_text())["networks"]["mfn"]
     assert mfn["without"] == {"mouthSmileLeft+mouthSmileRight": 0.0} and mfn["agree"] is True
+    assert mfn["decisive"] == "mouthSmileLeft+mouthSmileRight"
+    assert mfn["decisive_region"] == "mouth"
 
     def lose(*args):
         raise NoFaceError
 
     monkeypatch.setattr(lab_experiments, "judge_claims", lose)
-    *_, (line, *nothing) = lab_experiments.run_removal(None, SMILE, "happiness", CHINESE)
+    *_, (line, *nothing) = lab_experiments.run_removal(both, SMILE, "happiness", CHINESE)
     assert "没有找到脸" in line and nothing == [None, None]
+
+
+def test_a_network_that_does_not_know_the_expression_is_left_out_with_a_sentence(monkeypatch):
+    asked = []
+
+    def predict(analyzer, networks, images):
+        asked.append(list(networks))
+        return np.zeros((1, len(networks), 8))
+
+    monkeypatch.setattr(lab_experiments, "draw", lambda face: None)
+    monkeypatch.setattr(lab_experiments, "predict_networks", predict)
+    monkeypatch.setattr(
+        lab_experiments, "judge_claims", lambda a, networks, *_: dict.fromkeys(networks, claim(0.5))
+    )
+    seven = EXPRESSIONS[:7]
+    some = Trained(ddamfn=EXPRESSIONS, mfn=seven, resnet50=EXPRESSIONS)
+    *_, (line, cards, file) = lab_experiments.run_removal(some, SMILE, "contempt", ENGLISH)
+    sentence = "MFN was not trained on contempt, so it is left out."
+    assert asked == [["ddamfn", "resnet50"]] * 3
+    assert sentence in line and "2 of 2" in line
+    assert [sentence in card for card in cards] == [False, True, False]
+    assert list(json.loads(Path(file).read_text())["networks"]) == ["ddamfn", "resnet50"]
+
+    none = Trained(ddamfn=seven, mfn=seven, resnet50=seven)
+    ((line, *nothing),) = lab_experiments.run_removal(none, SMILE, "contempt", CHINESE)
+    assert "fer-problem" in line and "没有学过" in line and nothing == [None, None]
 
 
 def test_nothing_of_the_lab_is_open_to_clients_and_nothing_claims_to_see_emotions():

@@ -141,6 +141,7 @@ def test_a_card_shows_now_and_before(choices, face):
         assert f"before: {before.expression} {before.probability:.2f}" in card
         assert f"<strong>{after.expression}</strong> {after.probability:.2f}" in card
         assert card.count('fer-mark"') == 8 and card.count("<img") == 1
+        assert f"<span>{after.gradcam.max:.2g} logits</span>" in card
 
 
 def test_an_emptied_field_changes_nothing():
