@@ -90,6 +90,29 @@ def test_aligned_crops_give_what_the_whole_photograph_gives(analyzer, photograph
             )
 
 
+def test_no_hook_is_left_and_the_next_picture_is_explained_after_an_error(
+    analyzer, photograph_crop, monkeypatch
+):
+    before = _contents(analyzer.analyze_crops([photograph_crop], networks=["ddamfn"]))
+
+    def fail(*arguments):
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("fer_models.analysis.attribute_logits", fail)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            analyzer.analyze_crops([photograph_crop], networks=["ddamfn"])
+    for module in analyzer.checkpoint("ddamfn").network.modules():
+        assert not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+    after = _contents(analyzer.analyze_crops([photograph_crop], networks=["ddamfn"]))
+    assert after == pytest.approx(before, abs=1e-6)
+
+
+def _contents(results) -> dict[str, float]:
+    (result,) = results["ddamfn"]
+    return result.probabilities | {"heat": result.gradcam.max}
+
+
 def test_what_is_no_crop_is_refused(analyzer):
     with pytest.raises(ValueError, match="RGB uint8"):
         analyzer.analyze_crops([np.zeros((112, 112, 3))])
