@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import gradio as gr
 import numpy as np
+from matplotlib.figure import Figure, SubFigure
 
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
 from fer_models.checkpoints import Card, CheckpointError, find_checkpoint
@@ -35,9 +36,9 @@ from fer_models.ui.compare import (
     target_choices,
 )
 from fer_models.ui.picture import explain_error, make_download_folder
-from fer_models.ui.progress import step_line
+from fer_models.ui.progress import step_line, waiting_line
 from fer_models.ui.svg import Axis, Band, Line, band_key, line_key, line_plot
-from fer_models.words import Words
+from fer_models.words import Words, load_words
 
 CHECKS = ("faithfulness", "randomisation", "stability")
 RANDOM_ORDERS = 19  # the best of twenty, map included, is the map by chance once in twenty times
@@ -55,6 +56,8 @@ NOTICE_KINDS = {
     "undecided": "info",
 }
 HALF = ((0, "0"), (0.5, "0.5"), (1, "1"))
+UNCHANGED = {"shift_x": 0, "shift_y": 0, "brightness": 1}  # no quality of JPEG changes nothing
+FIGURE_WIDTH = 11  # inches
 
 
 @dataclass(frozen=True)
@@ -456,13 +459,9 @@ def draw_changes(checks: Checks, words: Words) -> str:
 
 
 def _draw_changes_of(kind: str, checks: Checks, x: Axis, y: Axis, words: Words) -> str:
-    """One panel; where the scale has a place for the unchanged picture, it stands there."""
-    found = checks.stability
-    changes = [change for change in found.perturbed if change.kind == kind]
-    unchanged = {"shift_x": 0, "shift_y": 0, "brightness": 1}.get(kind)
-    if unchanged is not None:
-        changes.append(Perturbed(kind, unchanged, 1.0, found.probability, 0.0, found.answer))
-    changes.sort(key=lambda change: change.amount)
+    """One panel: likeness of the map and probability over the amount of one kind of change."""
+    found, unchanged = checks.stability, UNCHANGED.get(kind)
+    changes = changes_of(kind, found)
     amounts = [change.amount for change in changes]
     hollow = frozenset(i for i, change in enumerate(changes) if change.answer != found.answer)
     likeness, probabilities = [], []
@@ -497,6 +496,15 @@ def _draw_changes_of(kind: str, checks: Checks, x: Axis, y: Axis, words: Words) 
     return f'<div class="trust-plot">{plot}</div>'
 
 
+def changes_of(kind: str, found: Stability) -> list[Perturbed]:
+    """The changes of a kind by their amount; the unchanged face where the scale has a place."""
+    changes = [change for change in found.perturbed if change.kind == kind]
+    if kind in UNCHANGED:
+        same = Perturbed(kind, UNCHANGED[kind], 1.0, found.probability, 0.0, found.answer)
+        changes.append(same)
+    return sorted(changes, key=lambda change: change.amount)
+
+
 def _small_figure(picture: np.ndarray, alt: str, title: str, number: str) -> str:
     return (
         f"<figure>{html.image_tag(picture, alt)}<figcaption>{title}"
@@ -519,7 +527,7 @@ def draw_subject(picture: Picture, network: str, checks: Checks | None, words: W
         image = html.image_tag(
             overlay_heatmap(crop, heatmap.values), words("compare.heatmap_alt", **names)
         )
-        bar = html.color_bar(heatmap.max)
+        bar = html.color_bar(heatmap.max, unit=html.heat_unit(heatmap.method, words))
         about = words("compare.heatmap_dark" if heatmap.max <= 0 else "trust.map_about", **names)
         answer = (
             f"<strong>{words.expression(checks.answer.expression)}</strong> "
@@ -586,16 +594,98 @@ def _numbers(values):
     return (np.round(np.asarray(values, dtype=float), DIGITS) + 0.0).tolist()
 
 
-def write_downloads(checks: Checks, picture: Picture, words: Words) -> tuple[str, str | None]:
-    """The numbers as a JSON file, and the curves as a figure where there are any; their paths."""
+def draw_checks(checks: Checks) -> Figure:
+    """Every check that was done, in English, because matplotlib's own font has no Chinese."""
+    words = load_words()
+    verdicts = judge(checks, words)
+    heights = {"faithfulness": 3.7, "randomisation": 1.9, "stability": 2.9}  # inches
+    drawings = {
+        "faithfulness": _plot_orders,
+        "randomisation": _plot_random_maps,
+        "stability": _plot_changes,
+    }
+    figure = Figure(
+        (FIGURE_WIDTH, 0.4 + sum(map(heights.get, verdicts))), 150, layout="constrained"
+    )
+    parts = figure.subfigures(
+        len(verdicts), 1, squeeze=False, height_ratios=list(map(heights.get, verdicts))
+    )
+    for (check, verdict), part in zip(verdicts.items(), parts[:, 0], strict=True):
+        part.suptitle(
+            f"{words(f'trust.{check}')} {verdict.outcome}", x=0.01, ha="left", fontsize=11
+        )
+        drawings[check](part, checks)
+    network, method = (
+        DISPLAY_NAMES[checks.network],
+        words(f"methods.{checks.answer.gradcam.method}"),
+    )
+    answer = f"{checks.answer.expression} {checks.answer.probability:.2f}"
+    title = f"{network} ({checks.card.name}) answers {answer}: {method} for {checks.target}"
+    figure.suptitle(title, fontsize=12, fontweight="bold", parse_math=False)
+    return figure
+
+
+def _plot_orders(part: SubFigure, checks: Checks) -> None:
+    """The heatmap under test, then deletion and insertion."""
+    left, right = part.subfigures(1, 2, width_ratios=[1, 3])
+    axis = left.subplots()
+    axis.imshow(overlay_heatmap(checks.crop, checks.answer.gradcam.values))
+    axis.set_axis_off()
+    draw_faithfulness(checks.faithfulness, NETWORK_COLORS[checks.network], on=right)
+
+
+def _plot_random_maps(part: SubFigure, checks: Checks) -> None:
+    """The map as trained, then the first draw's after each level, with the mean likeness."""
+    found, words = checks.randomisation, load_words()
+    names = [words("trust.trained"), words("trust.head_shuffled")]
+    names += [words("trust.stage", level=level) for level in found.levels[1:]]
+    maps, likeness = [found.original, *found.maps[0]], [1.0, *found.likeness]
+    axes = part.subplots(1, len(maps))
+    for axis, name, values, value in zip(axes, names, maps, likeness, strict=True):
+        axis.imshow(overlay_heatmap(checks.crop, values, strength=MAP_STRENGTH))
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(name, fontsize=8)
+        axis.set_xlabel(f"{value:.2f}", fontsize=9)
+    part.supxlabel("absolute rank correlation with the trained map", fontsize=8)
+
+
+def _plot_changes(part: SubFigure, checks: Checks) -> None:
+    """Likeness of the map and probability over each kind of change; hollow: another answer."""
+    found, words, color = checks.stability, load_words(), NETWORK_COLORS[checks.network]
+    kinds = list(dict.fromkeys(change.kind for change in found.perturbed))
+    axes = part.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    lowest = min(change.correlation for change in found.perturbed)
+    names = words("trust.map_likeness"), words("trust.probability", target=checks.target)
+    for axis, kind in zip(axes, kinds, strict=True):
+        changes = changes_of(kind, found)
+        amounts = [change.amount for change in changes]
+        fills = ["white" if change.answer != found.answer else None for change in changes]
+        for attribute, name, shade, style in (
+            ("correlation", names[0], color, "-"),
+            ("probability", names[1], "0.2", "--"),
+        ):
+            values = [getattr(change, attribute) for change in changes]
+            axis.plot(amounts, values, style, color=shade, label=name)
+            faces = [fill or shade for fill in fills]
+            axis.scatter(amounts, values, 22, faces, edgecolors=shade, zorder=3, clip_on=False)
+        axis.set(ylim=(0 if lowest >= 0 else -1, 1.02), xlabel=words(f"trust.{kind}"))
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8.5)
+        if kind == "jpeg":
+            axis.invert_xaxis()
+    handles = axes[0].get_legend_handles_labels()
+    note = words("trust.hollow")
+    settings = {"fontsize": 8, "title": note, "title_fontsize": 8, "frameon": False}
+    part.legend(*handles, loc="outside lower center", ncols=2, **settings)
+
+
+def write_downloads(checks: Checks, picture: Picture, words: Words) -> tuple[str, str]:
+    """All numbers as a JSON file, and the checks that were done as a figure; their paths."""
     folder = make_download_folder()
     json_file, figure_file = folder / "trust.json", folder / "trust.png"
     report = json.dumps(checks_report(checks, picture, words), indent=2, ensure_ascii=False)
     json_file.write_text(report + "\n", encoding="utf-8")
-    if checks.faithfulness is None:
-        return str(json_file), None
-    color = NETWORK_COLORS[checks.network]
-    save_figure(draw_faithfulness(checks.faithfulness, color), figure_file)
+    save_figure(draw_checks(checks), figure_file)
     return str(json_file), str(figure_file)
 
 
@@ -679,7 +769,7 @@ def build_trust_tab(choices: Choices, choice: gr.State, words: Words, compare: C
         if found is None or not found.faces:
             yield cleared
             return
-        looking = html.notice(words("compare.looking_at_face"))
+        looking = waiting_line(words("compare.looking_at_face"))
         yield [looking, *cleared[1:-2], *buttons(running=True)]
         analyzer = choices.analyzer(chosen)
         crop = align_face(found.image, found.faces[found.chosen].landmarks)
@@ -710,7 +800,7 @@ def build_trust_tab(choices: Choices, choice: gr.State, words: Words, compare: C
         made = [gr.skip()] * len(files)
         if verdicts:
             made = [
-                gr.update(value=path, interactive=path is not None)
+                gr.update(value=path, interactive=True)
                 for path in write_downloads(checks, found, words)
             ]
         end = describe_end(verdicts, words)

@@ -27,6 +27,7 @@ from fer_models.ui.trust import (
     describe_change,
     describe_end,
     draw_check,
+    draw_checks,
     draw_subject,
     judge,
     judge_faithfulness,
@@ -281,9 +282,23 @@ def test_the_downloads_hold_all_numbers(checks, picture):
     assert Path(figure_file).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_without_curves_there_is_no_figure(started, picture):
+def test_the_figure_has_every_check_that_was_done(checks):
+    verdicts = judge(checks, WORDS)
+    figure = draw_checks(checks)
+    assert len(figure.subfigs) == len(CHECKS)
+    for part, (check, verdict) in zip(figure.subfigs, verdicts.items(), strict=True):
+        assert part.get_suptitle() == f"{WORDS(f'trust.{check}')} {verdict.outcome}"
+    assert len(figure.subfigs[0].subfigs[1].axes) == 2  # deletion and insertion
+    assert len(figure.subfigs[1].axes) == 1 + len(checks.randomisation.levels)
+    shown = [len(axis.collections[0].get_offsets()) for axis in figure.subfigs[2].axes]
+    assert sum(shown) == len(checks.stability.perturbed) + 3  # and the unchanged face
+    stopped = replace(checks, randomisation=None, stability=None)
+    assert len(draw_checks(stopped).subfigs) == 1
+
+
+def test_a_check_alone_has_its_files_too(started, picture):
     found = replace(started, stability=stability((0.9, 0)))
     json_file, figure_file = write_downloads(found, picture, WORDS)
     report = checks_report(found, picture, WORDS)
-    assert figure_file is None and "faithfulness" not in report
+    assert "faithfulness" not in report and Path(figure_file).stat().st_size > 1000
     assert json.loads(Path(json_file).read_text(encoding="utf-8")) == report
