@@ -1,9 +1,13 @@
 """python app.py: the page in a browser, and the entry of a Hugging Face Space."""
 
 import argparse
+import signal
+import sys
 import threading
+from pathlib import Path
 
 from fer_models.ui import CSS_FILE
+from fer_models.ui.uploads import own_folder, start_sweeper
 
 
 def main() -> None:
@@ -14,7 +18,14 @@ def main() -> None:
         "--share", action="store_true", help="a public link through gradio's server"
     )
     arguments = parser.parse_args()
+    # Told to end, the page must not leave its visitors' files behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    with own_folder() as folder:
+        serve(arguments, folder)
 
+
+def serve(arguments: argparse.Namespace, uploads: Path) -> None:
+    """Show the page until the process is told to end."""
     from fer_models.analysis import Analyzer
     from fer_models.ui.page import build_page, page_theme
 
@@ -33,6 +44,7 @@ def main() -> None:
         theme=page_theme(),
         css_paths=CSS_FILE,
     )
+    start_sweeper(uploads, {file for block in page.blocks.values() for file in block.keep_in_cache})
     # The page can be read meanwhile, and its first visitor's picture need not wait for the weights.
     threading.Thread(target=analyzer.warm_up, daemon=True).start()
     page.block_thread()

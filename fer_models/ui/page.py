@@ -18,9 +18,9 @@ from fer_models.ui.models import build_models_tab
 from fer_models.ui.picture import refuse_links
 from fer_models.ui.play import build_play_tab
 from fer_models.ui.trust import build_trust_tab
+from fer_models.ui.uploads import KEEP_UPLOADS_S, SWEEP_EVERY_S
 from fer_models.words import LANGUAGES, Words, load_words
 
-KEEP_UPLOADS_S = 3600
 # A browser is sent to the page in its language, unless the visitor chose the other one.
 CHOOSE_LANGUAGE = Path(__file__).with_name("language.js").read_text()
 
@@ -41,7 +41,7 @@ def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
     with gr.Blocks(
         title=load_words("en")("page.title"),
         analytics_enabled=False,
-        delete_cache=(600, KEEP_UPLOADS_S),
+        delete_cache=(SWEEP_EVERY_S, KEEP_UPLOADS_S),
         fill_width=True,
     ) as page:
         build_tabs(choices, load_words("en"))

@@ -40,15 +40,25 @@ def answers(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def running_page(folder: Path, **environment: str) -> Iterator[Page]:
-    """Start the page, with these environment variables, until it answers; end it afterwards."""
+def running_page(folder: Path, root: Path = ROOT, **environment: str) -> Iterator[Page]:
+    """Start the page of a copy of the repository until it answers; end it afterwards.
+
+    Args:
+        folder: for its log and, in `folder / "uploads"`, its visitors' files.
+        environment: variables beside this process's own.
+    """
     url, log = f"http://127.0.0.1:{free_port()}/", folder / "log.txt"
-    settings = {"PYTHONUNBUFFERED": "1", "GRADIO_TEMP_DIR": str(folder / "uploads"), **environment}
+    settings = {
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(root),
+        "GRADIO_TEMP_DIR": str(folder / "uploads"),
+        **environment,
+    }
     began = time.monotonic()
     with log.open("w") as stream:
         process = subprocess.Popen(
             [sys.executable, "app.py", "--port", url.rsplit(":", 1)[1].rstrip("/")],
-            cwd=ROOT,
+            cwd=root,
             stdout=stream,
             stderr=subprocess.STDOUT,
             env={**os.environ, **settings},

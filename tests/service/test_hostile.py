@@ -1,8 +1,15 @@
 """Damaged and malicious input against the running page: python -m pytest -m hostile"""
 
+import hashlib
 import http.server
 import io
+import json
+import os
+import pickle
+import struct
 import threading
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +55,11 @@ def assert_is_harmless(event: str, data: object) -> None:
     assert "Traceback" not in text and str(ROOT) not in text and ".py" not in text
 
 
+def assert_still_answers(visitor) -> None:
+    event, data = visitor.analyze_bytes("face.jpg", EXAMPLE.read_bytes())
+    assert event == "complete" and len(data[0]["faces"]) == 1
+
+
 def test_malformed_files_leave_the_page_working(visitor):
     events = []
     for name, content in malformed_files():
@@ -55,8 +67,107 @@ def test_malformed_files_leave_the_page_working(visitor):
         assert_is_harmless(event, data)
         events.append(event)
     assert len(events) == MALFORMED_FILES and events.count("error") > MALFORMED_FILES / 3
-    event, data = visitor.analyze_bytes("face.jpg", EXAMPLE.read_bytes())
-    assert event == "complete" and len(data[0]["faces"]) == 1
+    assert_still_answers(visitor)
+
+
+def zip_bytes(entries: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def zip_that_lies(said: int = 1000, packed: int = 5_000_000) -> bytes:
+    """Its list of contents says fewer bytes than are packed."""
+    content = bytearray(zip_bytes({"liar.png": bytes(packed)}))
+    place = content.index(struct.pack("<I", packed), content.index(b"PK\x01\x02"))
+    content[place : place + 4] = struct.pack("<I", said)
+    return bytes(content)
+
+
+def test_hostile_archives_are_refused_one_by_one_and_the_batch_goes_on(visitor, server):
+    contents = {
+        "bomb.zip": zip_bytes({"bomb.png": bytes(40_000_000)}),
+        "liar.zip": zip_that_lies(),
+        "climber.zip": zip_bytes({"../../outside.png": picture_bytes("PNG")}),
+        "outer.zip": zip_bytes({"inner.zip": zip_bytes({"a.png": picture_bytes("PNG")})}),
+        "face.jpg": EXAMPLE.read_bytes(),
+    }
+    files = [visitor.upload_file(name, content) for name, content in contents.items()]
+    answer = visitor.use("batch-start", "click", {"batch-files": files})
+    assert_is_harmless("complete", answer)
+    for reason in (
+        "bomb.png: unpacks to more",
+        "liar.png: damaged",
+        "leads out of",
+        "a zip inside",
+    ):
+        assert reason in answer, reason
+    assert "faces.csv" in answer  # of the good picture
+    assert not list(server.uploads.parent.rglob("outside*"))
+    no_zip = visitor.upload_file("torn.zip", b"PK\x03\x04" + bytes(100))
+    answer = visitor.use("batch-start", "click", {"batch-files": [no_zip]})
+    assert_is_harmless("complete", answer)
+    assert "torn.zip: not a zip file" in answer
+    assert_still_answers(visitor)
+
+
+class Runs:
+    """Pickles as a command that makes a file."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.file}'",)
+
+
+def test_hostile_checkpoints_are_refused(visitor, saved_mfn, tmp_path):
+    weights, marker = saved_mfn[0].read_bytes(), tmp_path / "it-ran"
+    card = json.loads(saved_mfn[0].with_suffix(".json").read_text())
+    for content in (
+        pickle.dumps(Runs(marker)),
+        weights[: len(weights) // 2],
+        struct.pack("<Q", 2**62) + b"{}",
+        struct.pack("<Q", 90_000_000) + weights[8:],
+    ):
+        own = {**card, "sha256": hashlib.sha256(content).hexdigest()}
+        files = [
+            visitor.upload_file("w.safetensors", content),
+            visitor.upload_file("w.json", json.dumps(own).encode()),
+        ]
+        answer = visitor.use("models-upload", "upload", {"models-upload": files})
+        assert_is_harmless("complete", answer)
+        assert "The files were refused" in answer and "not a safetensors file" in answer
+    assert not marker.exists()
+    assert_still_answers(visitor)
+
+
+def test_hostile_parameters_of_a_face_are_refused(visitor):
+    for text, reason in {
+        '{"yaw_deg": NaN}': "give a number",
+        '{"actions": {"jawOpen": 1e999}}': "give a number",
+        '{"identity": "__class__"}': "cannot be used",
+        "[" * 90_000: "nested too deeply",
+        '{"actions": ' * 8_000: "nested too deeply",
+        " " * 200_000: "too large",
+    }.items():
+        file = visitor.upload_file("face.json", text.encode())
+        answer = visitor.use("lab-load", "upload", {"lab-load": file})
+        assert_is_harmless("complete", answer)
+        assert reason in answer, text[:30]
+    assert_still_answers(visitor)
+
+
+def test_what_is_no_picture_is_no_row_of_figure_1(visitor):
+    text = visitor.upload_file("notes.txt", b"no picture")
+    slots = {f"figure1-{name}": None for name in ("neutral", "sadness", "surprise", "fear")}
+    slots |= {f"figure1-{name}": text for name in ("happiness", "disgust", "anger")}
+    answer = visitor.use("figure1-draw", "click", {**slots, "figure1-files": None})
+    assert_is_harmless("complete", answer)
+    assert "notes.txt: not a picture" in answer
+    assert_still_answers(visitor)
 
 
 @pytest.mark.parametrize(
