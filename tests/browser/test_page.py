@@ -1,14 +1,20 @@
 """The real page in Chromium, as a visitor uses it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 from PIL import Image
 
+from fer_models.analysis import PAGE_NETWORKS
+from fer_models.words import load_words
 from tests.conftest import EXAMPLE, SHIPPED
+from tests.test_images import png_header
 
-NETWORKS = ("ddamfn", "mfn", "resnet50")
+CHANGED = "([card, before]) => document.querySelector(card + ' img')?.src !== before"
 
 
 def upload(tab, file) -> None:
@@ -28,18 +34,19 @@ def wait_for_results(tab) -> None:
 def test_the_example_gives_a_prediction_and_a_heatmap_for_each_network(tab, screenshot):
     upload(tab, EXAMPLE)
     wait_for_results(tab)
-    for name in set(NETWORKS) - set(SHIPPED):
-        assert "No checkpoint" in tab.locator(f"#card-{name}").inner_text()
-    for name in SHIPPED:
+    for name in PAGE_NETWORKS:
         card = tab.locator(f"#card-{name}")
         assert card.locator("img").count() == 1
         assert card.locator(".fer-answer strong").inner_text() == "happiness"
         assert card.locator(".fer-bar").count() == 8
         width = card.locator("img").evaluate("image => image.naturalWidth")
         assert width == 336
+        assert card.locator(".fer-scale").inner_text().endswith("logits")
     tab.wait_for_selector("#attention img")
     assert tab.locator("#attention img").count() == 4
     assert "happiness" in tab.locator("#agreement").inner_text()
+    legend = tab.locator(".fer-legend:visible")
+    assert "Dark regions add nothing, or speak against it" in legend.inner_text()
     screenshot("compare")
 
 
@@ -49,21 +56,80 @@ def test_one_click_on_the_example_is_enough(tab):
     assert "happiness" in tab.locator("#agreement").inner_text()
 
 
-def test_another_target_and_strength_change_the_pictures(tab):
+def choose(tab, dropdown: str, option: str) -> None:
+    tab.locator(f"{dropdown} input").click()
+    tab.get_by_role("option", name=option, exact=True).click()
+
+
+def wait_for_caption(tab, text: str) -> None:
+    tab.wait_for_selector(f"#card-mfn .fer-caption:has-text('{text}')", timeout=60_000)
+
+
+def test_every_setting_changes_the_pictures(tab):
     upload(tab, EXAMPLE)
     wait_for_results(tab)
-    image = tab.locator("#card-mfn img")
-    before = image.get_attribute("src")
-    tab.locator("#target input").click()
-    tab.get_by_role("option", name="surprise").click()
-    tab.wait_for_selector("#card-mfn .fer-caption:has-text('surprise')")
-    after = image.get_attribute("src")
-    assert after != before
+    image = tab.locator("#card-mfn img").first
+
+    def wait_for_another(before: str) -> str:
+        tab.wait_for_function(CHANGED, arg=["#card-mfn", before])
+        return image.get_attribute("src")
+
+    src = image.get_attribute("src")
+    choose(tab, "#target", "surprise")
+    wait_for_caption(tab, "“surprise”")
+    src = wait_for_another(src)
+    choose(tab, "#minus", "happiness")
+    wait_for_caption(tab, "“surprise, not happiness”")
+    src = wait_for_another(src)
     tab.locator("#more button").first.click()
+    choose(tab, "#method", "Eigen-CAM (whatever the answer)")
+    wait_for_caption(tab, "whatever the answer (Eigen-CAM)")
+    src = wait_for_another(src)
     tab.get_by_label("Show the 7x7 cells that were computed").check()
-    tab.wait_for_function(
-        "before => document.querySelector('#card-mfn img').src !== before", arg=after
-    )
+    src = wait_for_another(src)
+    tab.locator("#strength input[type=range]").focus()
+    tab.keyboard.press("ArrowRight")
+    wait_for_another(src)
+    tab.locator("#view input[value=wipe]").check()
+    handle = tab.locator("#card-mfn .fer-wipe input[type=range]")
+    handle.fill("80")
+    assert tab.locator("#card-mfn .fer-wipe img").count() == 2
+    cut = "e => getComputedStyle(e.querySelectorAll('img')[1]).clipPath"
+    assert tab.locator("#card-mfn .fer-wipe").evaluate(cut) == "inset(0px 0px 0px 80%)"
+
+
+def settings(tab) -> dict:
+    return json.loads(tab.locator("#settings-text textarea").input_value())
+
+
+def wait_for_setting(tab, key: str, value) -> None:
+    holds = "([key, value]) => JSON.parse(document.querySelector('#settings-text textarea').value)"
+    tab.wait_for_function(f"{holds}[key] === value", arg=[key, value], timeout=30_000)
+
+
+def test_copied_settings_restore_the_view_after_a_reload(tab):
+    tab.locator("#settings button").first.click()
+    choose(tab, "#target", "sadness")
+    wait_for_setting(tab, "target", "sadness")
+    choose(tab, "#minus", "neutral")
+    wait_for_setting(tab, "minus", "neutral")
+    tab.locator("#view input[value=beside]").check()
+    wait_for_setting(tab, "view", "beside")
+    tab.locator("#face-crop input").check()
+    wait_for_setting(tab, "face_crop", True)
+    copied = tab.locator("#settings-text textarea").input_value()
+    tab.reload()
+    tab.wait_for_selector("#card-ddamfn", timeout=60_000)
+    tab.locator("#settings button").first.click()
+    assert settings(tab) != json.loads(copied)
+    tab.locator("#settings-text textarea").fill(copied)
+    tab.locator("#restore").click()
+    tab.wait_for_function("() => document.querySelector('#target input').value === 'sadness'")
+    tab.wait_for_timeout(1_000)
+    assert settings(tab) == json.loads(copied)
+    assert tab.locator("#minus input").input_value() == "neutral"
+    assert tab.locator("#view input[value=beside]").is_checked()
+    assert tab.locator("#face-crop input").is_checked()
 
 
 def test_the_analysis_can_be_downloaded(tab):
@@ -114,26 +180,143 @@ def test_a_face_of_two_can_be_chosen(tab, tmp_path, photograph):
     first = tab.locator("#card-mfn img").get_attribute("src")
     overview = tab.locator("#overview img").get_attribute("src")
     tab.locator("#faces button.thumbnail-item").nth(1).click()
-    changed = "([card, before]) => document.querySelector(card + ' img')?.src !== before"
-    tab.wait_for_function(changed, arg=["#overview", overview])
-    tab.wait_for_function(changed, arg=["#card-mfn", first])
+    tab.wait_for_function(CHANGED, arg=["#overview", overview])
+    tab.wait_for_function(CHANGED, arg=["#card-mfn", first])
+    wait_for_results(tab)
+    tab.locator("#settings button").first.click()
+    wait_for_setting(tab, "face", 2)
+    copied = tab.locator("#settings-text textarea").input_value()
+    second = tab.locator("#card-mfn img").get_attribute("src")
+    overview = tab.locator("#overview img").get_attribute("src")
+    click_pixel(tab, "#overview", 225, 115)
+    tab.wait_for_function(CHANGED, arg=["#overview", overview])
+    tab.wait_for_function(CHANGED, arg=["#card-mfn", second])
+    wait_for_setting(tab, "face", 1)
+    tab.locator("#settings-text textarea").fill(copied)
+    tab.locator("#restore").click()
+    tab.wait_for_selector("#card-mfn:not(:has(img))")
+    wait_for_results(tab)
+    wait_for_setting(tab, "face", 2)
+
+
+def click_pixel(tab, picture: str, x: int, y: int) -> None:
+    """Click where a picture that is shown whole has its pixel (x, y)."""
+    image = tab.locator(f"{picture} img")
+    image.scroll_into_view_if_needed()
+    width, height = image.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    box = image.bounding_box()
+    scale = min(box["width"] / width, box["height"] / height)
+    left = box["x"] + (box["width"] - scale * width) / 2
+    top = box["y"] + (box["height"] - scale * height) / 2
+    tab.mouse.click(left + scale * x, top + scale * y)
 
 
 def test_on_a_phone_the_columns_stack(tab, screenshot):
     tab.set_viewport_size({"width": 390, "height": 844})
     upload(tab, EXAMPLE)
     wait_for_results(tab)
-    tops = [tab.locator(f"#card-{name}").bounding_box()["y"] for name in NETWORKS]
+    tops = [tab.locator(f"#card-{name}").bounding_box()["y"] for name in PAGE_NETWORKS]
     assert tops[0] < tops[1] < tops[2]
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     assert tab.locator("#agreement").bounding_box()["y"] < 360
     screenshot("compare-phone")
 
 
-def test_a_client_can_call_analyze(page_url):
-    from gradio_client import Client, handle_file
+def test_the_guide_leads_through_its_five_steps(tab):
+    tab.locator("#guide button").first.click()
 
-    result = Client(page_url, verbose=False).predict(
-        handle_file(str(EXAMPLE)), "its own answer", False, api_name="/analyze"
-    )
+    def go_on(number: int) -> None:
+        tab.locator("#guide-next").click()
+        tab.wait_for_selector(f"#guide h3:has-text('Step {number} of 5')", timeout=30_000)
+
+    go_on(1)
+    wait_for_results(tab)
+    assert "happiness" in tab.locator("#agreement").inner_text()
+    go_on(2)
+    tab.wait_for_selector("#card-mfn .fer-wipe", timeout=30_000)
+    go_on(3)
+    wait_for_caption(tab, "“surprise, not happiness”")
+    src = tab.locator("#card-mfn img").first.get_attribute("src")
+    go_on(4)
+    tab.wait_for_function(CHANGED, arg=["#card-mfn", src])
+    wait_for_results(tab)
+    assert "fear.png" in tab.locator("#picture img").get_attribute("src")
+    assert tab.locator("#target input").input_value() == "its own answer"
+    go_on(5)
+    tab.wait_for_selector("#trust-run", timeout=30_000)
+    assert tab.locator("[role=tab][aria-selected=true]").inner_text() == "Trust"
+    assert not tab.locator("#guide-next").is_enabled()
+
+
+def test_the_browsers_language_is_taken_and_the_switch_is_remembered(chromium, page_url):
+    tab = chromium.new_page(locale="zh-CN")
+    errors = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(page_url)
+    tab.wait_for_url("**/zh")
+    tab.wait_for_selector("#card-ddamfn", timeout=60_000)
+    assert tab.locator("h1").inner_text() == load_words("zh")("page.title")
+    tab.locator("#language").click()
+    for _ in range(2):
+        tab.wait_for_selector(f"h1:has-text('{load_words('en')('page.title')}')", timeout=60_000)
+        tab.wait_for_selector("#card-ddamfn")
+        tab.wait_for_timeout(500)  # time to be led away again
+        assert tab.url == page_url
+        tab.reload()
+    tab.close()
+    assert errors == []
+
+
+@pytest.fixture(scope="module")
+def client(page_url) -> Client:
+    return Client(page_url, verbose=False)
+
+
+def analyze(client: Client, file: Path) -> dict:
+    return client.predict(handle_file(str(file)), "its own answer", False, api_name="/analyze")
+
+
+def test_a_client_can_call_analyze(client):
+    result = analyze(client, EXAMPLE)
     assert result["faces"][0]["networks"]["ddamfn"]["expression"] == "happiness"
+
+
+def write_odd_picture(kind: str, folder: Path) -> Path:
+    with Image.open(EXAMPLE) as image:
+        her = image.convert("RGB")
+    file = folder / kind
+    match kind:
+        case "animated.gif":
+            her.save(file, save_all=True, append_images=[Image.new("RGB", her.size)])
+        case "transparent.png":
+            her.putalpha(Image.radial_gradient("L").resize(her.size).point(lambda v: 255 - v // 4))
+            her.save(file)
+        case "sixteen-bits.png":
+            Image.fromarray(np.asarray(her.convert("L"), np.uint16) * 257).save(file)
+        case "cmyk.jpg":
+            her.convert("CMYK").save(file)
+        case "exif.jpg":
+            exif = her.getexif()
+            exif[274] = 6  # to be shown after a quarter turn clockwise
+            her.transpose(Image.Transpose.ROTATE_90).save(file, exif=exif)
+    return file
+
+
+@pytest.mark.parametrize(
+    "kind", ["animated.gif", "transparent.png", "sixteen-bits.png", "cmyk.jpg", "exif.jpg"]
+)
+def test_odd_pictures_get_the_answers_of_the_plain_one(client, tmp_path, kind):
+    (face,) = analyze(client, write_odd_picture(kind, tmp_path))["faces"]
+    left, top, right, bottom = face["box_xyxy"]
+    assert 160 < left < right < 290 and 40 < top < bottom < 190
+    answers = {name: result["expression"] for name, result in face["networks"].items()}
+    assert answers == dict.fromkeys(SHIPPED, "happiness")
+
+
+def test_a_pixel_has_no_face_and_a_bomb_is_refused_in_words(client, tmp_path):
+    Image.new("RGB", (1, 1)).save(tmp_path / "one.png")
+    assert analyze(client, tmp_path / "one.png")["faces"] == []
+    (tmp_path / "bomb.png").write_bytes(png_header(10_000, 10_000))
+    with pytest.raises(AppError, match="over 50 megapixels"):
+        analyze(client, tmp_path / "bomb.png")
+    assert analyze(client, EXAMPLE)["faces"]
