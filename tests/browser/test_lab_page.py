@@ -73,6 +73,40 @@ def test_an_expression_moves_the_sliders_and_contempt_shows_both_sides(lab):
     assert float(right.input_value()) == 0
 
 
+def test_the_face_follows_every_other_control_and_a_slider_that_is_still_held(lab):
+    def changes_the_face(act, *arguments):
+        before = lab.locator("#lab-face img").get_attribute("src")
+        act(*arguments)
+        wait_for_another_face(lab, before)
+
+    changes_the_face(lab.locator("#lab-expression label", has_text="contempt").click)
+    lab.wait_for_selector("#lab-symmetric input:not(:checked)", state="attached")
+    changes_the_face(lab.locator("#lab-symmetric input").check)
+    lab.locator("#lab-identity input").click()
+    changes_the_face(lab.get_by_role("option", name="Chen").click)
+    lab.get_by_role("button", name="Head, light and background").click()
+    changes_the_face(set_slider, lab, "#lab-yaw_deg", 20)
+    changes_the_face(set_slider, lab, "#lab-light_azimuth_deg", 60)
+    changes_the_face(lab.locator("#lab-background label", has_text="blurred").click)
+
+    slider = lab.locator("#lab-browInnerUp input[type=range]")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    lab.mouse.move(box["x"] + 3, box["y"] + box["height"] / 2)
+    lab.mouse.down()
+    changes_the_face(lab.mouse.move, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    lab.mouse.up()
+
+
+def test_heatmaps_come_on_demand_and_all_answers_can_be_saved(lab):
+    assert lab.locator("#lab-card-mfn img").count() == 0
+    lab.locator("#lab-heatmaps input").check()
+    lab.wait_for_selector("#lab-card-mfn img", timeout=60_000)
+    with lab.expect_download(timeout=60_000) as download:
+        lab.locator("#lab-answers").click()
+    assert set(json.loads(download.value.path().read_text())["networks"]) == set(SHIPPED)
+
+
 def test_the_face_can_be_saved_and_loaded_with_the_same_pixels(lab, tmp_path):
     before = lab.locator("#lab-face img").get_attribute("src")
     set_slider(lab, "#lab-browInnerUp", 0.37)
