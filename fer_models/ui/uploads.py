@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 KEEP_UPLOADS_S = int(os.environ.get("FER_MODELS_KEEP_UPLOADS_S") or 3600)
-SWEEP_EVERY_S = min(600, KEEP_UPLOADS_S)
+SWEEP_EVERY_S = max(1, KEEP_UPLOADS_S // 6)
 
 
 @contextlib.contextmanager
