@@ -55,7 +55,6 @@ def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
 
 def build_tabs(choices: Choices, words: Words) -> None:
     """Everything between the title and the words about responsible use, in one language."""
-    analyzer = choices.shared
     choice = gr.State({})  # the visitor's own checkpoints, network by network
     other = next(language for language in LANGUAGES if language != words.language)
     remember = f"localStorage.setItem('fer-language', '{other}')"
