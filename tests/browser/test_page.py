@@ -139,6 +139,9 @@ def test_the_analysis_can_be_downloaded(tab):
         tab.get_by_text("Download JSON").first.click()
     faces = json.loads(download.value.path().read_text())["faces"]
     assert set(faces[0]["networks"]) == set(SHIPPED)
+    with tab.expect_download(timeout=60_000) as download:
+        tab.locator("#save-figure").click()
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("kind", ["text.jpg", "grey.png"])
@@ -269,7 +272,7 @@ def test_the_browsers_language_is_taken_and_the_switch_is_remembered(chromium, p
 
 @pytest.fixture(scope="module")
 def client(page_url) -> Client:
-    return Client(page_url, verbose=False)
+    return Client(page_url, verbose=False, httpx_kwargs={"timeout": 60})
 
 
 def analyze(client: Client, file: Path) -> dict:
