@@ -6,16 +6,14 @@ first every other time, and medians are compared. The floor is the three trunks'
 the fastest matrix product measured here: time that no engine of this kind can save.
 """
 
+import json
 import os
 import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,37 +21,47 @@ from PIL import Image
 from tqdm import tqdm
 
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
-from fer_models.calibration import Calibration
 from fer_models.checkpoints import (
     ASSETS_FOLDER,
     Checkpoint,
-    CheckpointError,
     count_multiply_adds,
-    find_checkpoint,
     load_network,
-    save_checkpoint,
 )
 from fer_models.engines import available_cores
-from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import align_face, detect_faces, load_detector
 from fer_models.images import load_image
 from fer_models.live import LiveSession
-from fer_models.networks import NETWORKS
-from fer_models.preprocessing import Preprocessing
+from fer_models.words import load_words
 
 EXAMPLE = ASSETS_FOLDER / "examples" / "eileen_collins.jpg"
 MIN_REPEATS = 20
 PHOTO_SIDE_PX = 1920
 LIVE_FRAMES = 60
 BATCHES = (1, 8, 64)
-BATCH_REPEATS = 5
-START_REPEATS = 3
+PICTURES = (1, 50, 200)
+START_REPEATS = 5
 PRODUCT_SIDE = 2048
 FRESH_START = """
 from fer_models.analysis import Analyzer
 from fer_models.images import load_image
 import sys
-assert Analyzer(sys.argv[2:]).analyze(load_image(sys.argv[1])).faces
+assert Analyzer().analyze(load_image(sys.argv[1])).faces
+"""
+FRESH_PICTURES = """
+import json, resource, sys, time
+from pathlib import Path
+from fer_models.analysis import Analyzer
+from fer_models.batch import PictureFile, analyze_pictures
+file, *counts = sys.argv[1:]
+analyzer = Analyzer()
+for count in map(int, counts):
+    began = time.perf_counter()
+    pictures = [PictureFile(f"{number}.jpg", Path(file)) for number in range(count)]
+    assert all(result.analysis.faces for result in analyze_pictures(analyzer, pictures))
+    seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kilobytes on Linux
+    found = {"pictures": count, "pictures_per_second": count / seconds, "peak_memory_mib": peak}
+    print(json.dumps(found))
 """
 
 
@@ -63,7 +71,7 @@ def benchmark(
     photo_side_px: int = PHOTO_SIDE_PX,
     live_frames: int = LIVE_FRAMES,
     batches: Sequence[int] = BATCHES,
-    batch_repeats: int = BATCH_REPEATS,
+    pictures: Sequence[int] = PICTURES,
     start_repeats: int = START_REPEATS,
 ) -> dict:
     """Every measurement, as a JSON object; times are medians in milliseconds.
@@ -73,64 +81,35 @@ def benchmark(
         photo_side_px: of the square photograph that is searched.
         live_frames: frames of each live session.
         batches: numbers of faces that are explained at once.
-        batch_repeats: runs of each batch.
+        pictures: numbers of picture files that a fresh process explains, one set after another.
         start_repeats: fresh processes that are started after a first one.
     """
     photo = Image.fromarray(load_image(EXAMPLE))
     photo = np.asarray(photo.resize((photo_side_px, photo_side_px), Image.Resampling.BICUBIC))
     crop = align_face(photo, detect_faces(photo)[0].landmarks)
-    with page_networks() as files:
-        ours = Analyzer(tuple(files.values()))
-        plain: list[Checkpoint] = []
+    ours = Analyzer(PAGE_NETWORKS)
+    plain: list[Checkpoint] = []
 
-        def load_plainly() -> list[str]:
-            plain.extend(ordinary(load_network(file)) for file in files.values())
-            return [name for name, file in files.items() if Path(file).is_absolute()]
+    def load_plainly() -> list[str]:
+        plain.extend(ordinary(load_network(name)) for name in PAGE_NETWORKS)
+        return [checkpoint.card.sha256 for checkpoint in plain]
 
-        stages = {
-            "machine": lambda: describe_machine(ours),
-            # First of the work, while nothing else has used memory.
-            "batch": lambda: [measure_batch(ours, crop, n, batch_repeats) for n in batches],
-            "random_weights": load_plainly,
-            "equality": lambda: compare_answers(ours, plain, crop),
-            "floor": lambda: measure_floor(plain, repeats),
-            "trunks_ms": lambda: {
-                name: measure_trunk(ours, file, crop, repeats) for name, file in files.items()
-            },
-            "face": lambda: measure_face(ours, plain, crop, repeats),
-            "photo": lambda: measure_photo(ours, plain, photo, repeats),
-            "live": lambda: [
-                measure_live(ours, dict(list(files.items())[:count]), live_frames)
-                for count in (2, 3)
-            ],
-            "start": lambda: measure_start(list(files.values()), start_repeats),
-        }
-        return {name: stages[name]() for name in tqdm(stages, unit="stage", disable=None)}
-
-
-@contextmanager
-def page_networks() -> Iterator[dict[str, str]]:
-    """The page's networks by what `load_network` takes; random weights where none are shipped."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = {}
-        for name in PAGE_NETWORKS:
-            try:
-                find_checkpoint(name)
-                files[name] = name
-            except CheckpointError:
-                torch.manual_seed(0)
-                save_checkpoint(
-                    NETWORKS[name](num_classes=len(EXPRESSIONS)).eval(),
-                    Path(folder),
-                    name=name,
-                    network=name,
-                    arguments={},
-                    labels=EXPRESSIONS,
-                    preprocessing=Preprocessing(),
-                    calibration=Calibration.none(len(EXPRESSIONS)),
-                )
-                files[name] = str(Path(folder, f"{name}.safetensors"))
-        yield files
+    stages = {
+        "machine": lambda: describe_machine(ours),
+        # First of the work, while nothing else has used memory.
+        "batch": lambda: [measure_batch(ours, crop, n, repeats) for n in batches],
+        "weights_sha256": load_plainly,
+        "equality": lambda: compare_answers(ours, plain, crop),
+        "floor": lambda: measure_floor(plain, repeats),
+        "trunks_ms": lambda: {n: measure_trunk(ours, n, crop, repeats) for n in PAGE_NETWORKS},
+        "face": lambda: measure_face(ours, plain, crop, repeats),
+        "photo": lambda: measure_photo(ours, plain, photo, repeats),
+        "page_ms": lambda: measure_page(ours, photo, repeats),
+        "live": lambda: [measure_live(ours, PAGE_NETWORKS[:n], live_frames) for n in (2, 3)],
+        "pictures": lambda: measure_pictures(pictures),
+        "start": lambda: measure_start(start_repeats),
+    }
+    return {name: stages[name]() for name in tqdm(stages, unit="stage", disable=None)}
 
 
 def ordinary(checkpoint: Checkpoint) -> Checkpoint:
@@ -212,16 +191,16 @@ def measure_floor(plain: Sequence[Checkpoint], repeats: int) -> dict:
     }
 
 
-def measure_trunk(ours: Analyzer, file: str, crop: np.ndarray, repeats: int) -> dict[str, float]:
+def measure_trunk(ours: Analyzer, name: str, crop: np.ndarray, repeats: int) -> dict[str, float]:
     """One trunk on one face, in torch and in our engine."""
-    checkpoint = ours.checkpoint(file)
+    checkpoint = ours.checkpoint(name)
     images = checkpoint.card.preprocessing([crop])
 
     def in_torch() -> None:
         with torch.no_grad():
             checkpoint.network.trunk(images)
 
-    return in_turns({"torch": in_torch, "ours": lambda: ours.runner(file).trunk(images)}, repeats)
+    return in_turns({"torch": in_torch, "ours": lambda: ours.runner(name).trunk(images)}, repeats)
 
 
 def measure_face(
@@ -272,7 +251,16 @@ def measure_photo(
     )
 
 
-def measure_live(ours: Analyzer, files: dict[str, str], num_frames: int) -> dict:
+def measure_page(ours: Analyzer, photo: np.ndarray, repeats: int) -> dict[str, float]:
+    """Compare's pictures of one face: three heatmaps and the heads' maps, drawn and encoded."""
+    from fer_models.ui.compare import Look, Picture, View, draw_cards
+
+    face = ours.analyze(photo).faces[0]
+    view, words = View(Picture(photo, [face.face]), face, {}), load_words()
+    return in_turns({"pictures": lambda: draw_cards(view, Look(), words)}, repeats)
+
+
+def measure_live(ours: Analyzer, networks: Sequence[str], num_frames: int) -> dict:
     """A face that moves in 640x480 frames, followed and explained with heatmaps."""
     photo = Image.fromarray(load_image(EXAMPLE)).resize((480, 480))
     frames = []
@@ -280,18 +268,20 @@ def measure_live(ours: Analyzer, files: dict[str, str], num_frames: int) -> dict
         frame = Image.new("RGB", (640, 480))
         frame.paste(photo, (80 + round(60 * np.sin(number / 10)), 0))
         frames.append(np.asarray(frame))
-    session = LiveSession(ours, list(files.values()))
+    session = LiveSession(ours, list(networks))
     session.process(frames[0])
-    began = time.perf_counter()
     answers: list[NetworkResult] = []
+    times = []
     for frame in frames[1:]:
+        began = time.perf_counter()
         answers += session.process(frame).networks.values()
-    duration = time.perf_counter() - began
+        times.append(time.perf_counter() - began)
     return {
-        "networks": list(files),
+        "networks": list(networks),
         "frames": num_frames,
         "answers": len(answers),
-        "frames_per_second": num_frames / duration,
+        "frames_per_second": num_frames / sum(times),
+        "median_frame_ms": 1000 * statistics.median(times),
     }
 
 
@@ -308,17 +298,31 @@ def measure_batch(ours: Analyzer, crop: np.ndarray, count: int, repeats: int) ->
     }
 
 
-def measure_start(networks: Sequence[str], repeats: int) -> dict[str, float]:
+def measure_pictures(counts: Sequence[int]) -> list[dict]:
+    """Sets of picture files explained by a fresh process, as Batch does, and its peak so far."""
+    command = [sys.executable, "-c", FRESH_PICTURES, str(EXAMPLE), *map(str, counts)]
+    done = subprocess.run(command, check=True, env=_environment(), stdout=subprocess.PIPE)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def measure_start(repeats: int) -> dict[str, float]:
     """A fresh process from its start to the end of its first analysis of the example image."""
-    command = [sys.executable, "-c", FRESH_START, str(EXAMPLE), *networks]
-    path = os.pathsep.join([str(ASSETS_FOLDER.parent), os.environ.get("PYTHONPATH", "")])
     imports = "import torch, torchvision, facenet_pytorch, pytorch_grad_cam"
-    ways = {"first analysis": command, "imports alone": [sys.executable, "-c", imports]}
+    ways = {
+        "first analysis": [sys.executable, "-c", FRESH_START, str(EXAMPLE)],
+        "imports alone": [sys.executable, "-c", imports],
+    }
 
     def start(command: list[str]) -> None:
-        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path})
+        subprocess.run(command, check=True, env=_environment())
 
     return in_turns({name: lambda c=c: start(c) for name, c in ways.items()}, repeats)
+
+
+def _environment() -> dict[str, str]:
+    """This process's, in which a fresh one finds the library."""
+    path = os.pathsep.join([str(ASSETS_FOLDER.parent), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def describe_machine(ours: Analyzer) -> dict:
@@ -335,12 +339,6 @@ def describe(result: dict) -> str:
     machine, floor, face, photo = (result[key] for key in ("machine", "floor", "face", "photo"))
     equality, start = result["equality"], result["start"]
 
-    def named(names: Sequence[str]) -> str:
-        random = result["random_weights"]
-        return ", ".join(
-            DISPLAY_NAMES[name] + " (random weights)" * (name in random) for name in names
-        )
-
     lines = [
         f"{machine['cores']} cores, torch {machine['torch']}; trunks run in "
         + ", ".join(machine["engines"]),
@@ -352,7 +350,7 @@ def describe(result: dict) -> str:
         "trunk of one face, ms (torch, ours):",
     ]
     for name, times in result["trunks_ms"].items():
-        lines.append(f"  {named([name]):34} {times['torch']:8.1f} {times['ours']:8.1f}")
+        lines.append(f"  {DISPLAY_NAMES[name]:34} {times['torch']:8.1f} {times['ours']:8.1f}")
     lines += ["", "one aligned face, three networks, ms (times faster than plain):"]
     lines += [f"  {step:34} {ms:8.1f} {face['plain'] / ms:8.2f}" for step, ms in face.items()]
     lines.append(f"  ours over the floor: {face['ours'] / floor['ms']:.2f}")
@@ -362,15 +360,25 @@ def describe(result: dict) -> str:
         f"  times faster: detection {photo['plain detection'] / photo['our detection']:.2f}, "
         f"all {photo['plain'] / photo['ours']:.2f}"
     )
-    lines += ["", "live at 640x480 with heatmaps, frames a second:"]
     lines += [
-        f"  {named(live['networks'])}: {live['frames_per_second']:.1f}" for live in result["live"]
+        "",
+        f"Compare's pictures of a face, drawn and encoded: {result['page_ms']['pictures']:.1f} ms",
+        "",
+        "live at 640x480 with heatmaps, frames a second (median frame, ms):",
     ]
+    for live in result["live"]:
+        names = ", ".join(DISPLAY_NAMES[name] for name in live["networks"])
+        lines.append(f"  {names}: {live['frames_per_second']:.1f} ({live['median_frame_ms']:.1f})")
     lines += ["", "faces at once: ms a face, faces a second, peak memory so far in MiB"]
     lines += [
         f"  {batch['faces']:4} {batch['ms_per_face']:8.1f} {batch['faces_per_second']:8.1f} "
         f"{batch['peak_memory_mib']:8.0f}"
         for batch in result["batch"]
+    ]
+    lines += ["", "picture files: pictures a second, peak memory so far of a fresh process in MiB"]
+    lines += [
+        f"  {each['pictures']:4} {each['pictures_per_second']:8.1f} {each['peak_memory_mib']:8.0f}"
+        for each in result["pictures"]
     ]
     lines += [
         "",

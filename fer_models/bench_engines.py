@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fer_models.bench import EXAMPLE, in_turns, page_networks
+from fer_models.analysis import PAGE_NETWORKS
+from fer_models.bench import EXAMPLE, in_turns
 from fer_models.checkpoints import Checkpoint, load_network
 from fer_models.engines import available_cores, openvino_runner
 from fer_models.faces import align_face, detect_faces
@@ -43,10 +44,10 @@ def compare_engines(repeats: int) -> dict:
     missing = {engine: missing_packages(engine) for engine in NEEDS}
     engines = [engine for engine in NEEDS if not missing[engine]]
     result: dict = {"cores": available_cores(), "missing": {k: v for k, v in missing.items() if v}}
-    with page_networks() as files, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         result["trunks"] = {
-            name: compare_trunks(load_network(file), crop, engines, Path(folder), repeats)
-            for name, file in tqdm(files.items(), unit="network", disable=None)
+            name: compare_trunks(load_network(name), crop, engines, Path(folder), repeats)
+            for name in tqdm(PAGE_NETWORKS, unit="network", disable=None)
         }
     return result
 
