@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
+from PIL import Image
 
 from fer_models.agreement import describe_agreement, judge_agreement
 from fer_models.analysis import (
@@ -208,16 +209,16 @@ def draw_cards(view: View, look: Look, words: Words) -> list[str]:
         )
         top = result.gradcam.max if shared is None else shared
         cards.append(html.network_card(name, result, crop, heat, look.view, top, words))
-    return [*cards, draw_attention(view, look, words)]
+    return [*cards, draw_attention(view, crop, look, words)]
 
 
-def draw_attention(view: View, look: Look, words: Words) -> str:
-    """DDAMFN's heads over the face, all on one scale; empty where DDAMFN is missing."""
+def draw_attention(view: View, crop: np.ndarray, look: Look, words: Words) -> str:
+    """DDAMFN's heads over the card's crop, all on one scale; empty where DDAMFN is missing."""
     result = view.result.networks.get("ddamfn")
     if result is None or result.attention is None:
         return ""
     attention = result.attention
-    crop = align_face(view.picture.image, view.result.face.landmarks, MAP_SIDE_PX)
+    crop = np.asarray(Image.fromarray(crop).reduce(CARD_SIDE_PX // MAP_SIDE_PX))
     maps = [*attention.maps, attention.fused]
     low, high = float(np.min(maps)), float(np.max(maps))
     pictures = [

@@ -103,6 +103,7 @@ def settings(tab) -> dict:
 
 
 def wait_for_setting(tab, key: str, value) -> None:
+    tab.wait_for_selector("#settings-text textarea")
     holds = "([key, value]) => JSON.parse(document.querySelector('#settings-text textarea').value)"
     tab.wait_for_function(f"{holds}[key] === value", arg=[key, value], timeout=30_000)
 
