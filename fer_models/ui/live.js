@@ -131,6 +131,7 @@ async function save() {
 }
 
 button.addEventListener("click", () => (button.textContent === stopLabel ? stop("stopped") : start()));
+button.disabled = false; // until here a press would have been lost
 stage.addEventListener("save", save);
 stage.addEventListener("settings", ({ detail }) => {
   settings = detail;

@@ -412,7 +412,7 @@ def camera_html(words: Words) -> str:
         '<div class="live-mirror"><svg viewBox="0 0 48 36" aria-hidden="true"><path '
         'd="M4 8h25v20h-25zM32 16l12 -7v18l-12 -7z"/></svg><video autoplay muted '
         'playsinline></video><div class="live-face"></div></div>'
-        f'<div class="live-run"><button type="button">{labels[0]}</button>'
+        f'<div class="live-run"><button type="button" disabled>{labels[0]}</button>'
         '<span class="live-rate"></span></div>'
         f'<p class="fer-caption">{words("live.mirror")}</p></div>'
     )
