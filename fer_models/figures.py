@@ -281,7 +281,7 @@ def _draw_curves(axis, shares, by_map, by_centre, at_random, color: str) -> None
     axis.tick_params(labelsize=8.5)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(
-        *(reversed(part) for part in axis.get_legend_handles_labels()),
+        *(list(reversed(part)) for part in axis.get_legend_handles_labels()),
         loc="upper left",
         bbox_to_anchor=(0, -0.3),
         ncols=2,
