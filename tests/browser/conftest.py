@@ -81,7 +81,7 @@ def camera_tab(camera_chromium, page_url):
 
 def _open_tab(chromium, page_url):
     tab = chromium.new_page(viewport={"width": 1440, "height": 1000})
-    errors = []
+    errors = tab.errors = []
     tab.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto(page_url)
