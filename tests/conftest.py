@@ -1,12 +1,6 @@
 """Fixtures: the example photograph, and folders beside the repository that may be absent."""
 
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +15,12 @@ from fer_models.faces import align_face, detect_faces
 from fer_models.images import load_image
 from fer_models.networks import NETWORKS
 from fer_models.preprocessing import Preprocessing
+from tests.service.page_process import ROOT, running_page
 
-ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "assets" / "examples" / "eileen_collins.jpg"
 # The page's networks whose weights are shipped; one without any has a column that says so.
 SHIPPED = tuple(name for name in PAGE_NETWORKS if name in shipped_checkpoints())
 SHARED = ROOT.parent / "shared"
-START_LIMIT_S = 120
 # "required" where the shared material must be there: a test that lacks a part of it then fails.
 SHARED_VARIABLE = "FER_MODELS_SHARED"
 
@@ -97,49 +90,11 @@ def saved_mfn(tmp_path_factory) -> tuple[Path, torch.nn.Module]:
     return folder / "contemptuous.safetensors", network
 
 
-@dataclass(frozen=True)
-class Server:
-    """`python app.py`: its address, its process, and the folder of its visitors' files."""
-
-    url: str
-    process: subprocess.Popen
-    uploads: Path
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """`python app.py` as a user starts it, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("page")
-    log, uploads = folder / "log.txt", folder / "uploads"
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)],
-            cwd=ROOT,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "GRADIO_TEMP_DIR": str(uploads)},
-        )
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        deadline = time.monotonic() + START_LIMIT_S
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(url, timeout=5).read()
-                break
-            except OSError:
-                time.sleep(0.5)
-        else:
-            raise RuntimeError(f"the page did not start: {log.read_text()}")
-        yield Server(url, process, uploads)
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    with running_page(tmp_path_factory.mktemp("page")) as page:
+        yield page
 
 
 @pytest.fixture(scope="session")

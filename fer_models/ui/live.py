@@ -175,9 +175,8 @@ class Visitors:
         if visitor is None:
             return None
         with visitor.lock:
-            if (
-                visitor.choice != message.choice
-            ):  # other weights' answers begin a strip of their own
+            # Other weights' answers begin a strip of their own.
+            if visitor.choice != message.choice:
                 visitor.session = LiveSession(self.analyzer(message.choice))
                 visitor.choice = message.choice
             visitor.session.networks = message.networks

@@ -9,18 +9,13 @@ from gradio_client import Client, handle_file
 
 from fer_models.ui.compare import example_files
 from tests.browser.test_page import wait_for_results
-from tests.service.page_process import running_page
+from tests.service.page_process import resident_mb, running_page
 
 pytestmark = pytest.mark.load
 ANALYSES = 20
 MAX_MEMORY_MB = 2500
 # Processor time, which hardly depends on what else the machine is doing; the wait does.
 MAX_START_S = 20
-
-
-def resident_mb(process_id: int) -> float:
-    status = Path(f"/proc/{process_id}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def processor_s(process_id: int) -> float:

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import ROOT
-
-START_LIMIT_S = 240
+ROOT = Path(__file__).resolve().parents[2]
+START_LIMIT_S = 120
 
 
 def free_port() -> int:
@@ -24,11 +23,18 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Page:
-    """A running page: its address, its process, and the file of what it prints."""
+    """A running page: its address, its process, what it prints, its visitors' folder."""
 
     url: str
     process: subprocess.Popen
     log: Path
+    uploads: Path
+
+
+def resident_mb(process_id: int) -> float:
+    """Memory of a process."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def answers(url: str) -> bool:
@@ -48,10 +54,11 @@ def running_page(folder: Path, root: Path = ROOT, **environment: str) -> Iterato
         environment: variables beside this process's own.
     """
     url, log = f"http://127.0.0.1:{free_port()}/", folder / "log.txt"
+    uploads = folder / "uploads"
     settings = {
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(root),
-        "GRADIO_TEMP_DIR": str(folder / "uploads"),
+        "GRADIO_TEMP_DIR": str(uploads),
         **environment,
     }
     began = time.monotonic()
@@ -68,7 +75,7 @@ def running_page(folder: Path, root: Path = ROOT, **environment: str) -> Iterato
             if process.poll() is not None or time.monotonic() - began > START_LIMIT_S:
                 raise RuntimeError(f"the page did not start: {log.read_text()}")
             time.sleep(0.05)
-        yield Page(url, process, log)
+        yield Page(url, process, log, uploads)
     finally:
         process.terminate()
         try:

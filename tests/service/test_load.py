@@ -2,7 +2,6 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,19 +10,13 @@ from gradio_client import Client, handle_file
 from fer_models.report import analysis_report
 from fer_models.ui.compare import example_files
 from fer_models.ui.picture import read_picture
-from tests.conftest import Server
+from tests.service.page_process import resident_mb
 
 pytestmark = pytest.mark.load
 VISITORS = 30
 ANALYSES = 500
 WARM_UP = 60
 MAX_GROWTH_MB = 100
-
-
-def resident_mb(server: Server) -> float:
-    """Memory of the page's process."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def ask(client: Client, file: str) -> dict:
@@ -75,9 +68,9 @@ def test_memory_does_not_grow_with_the_number_of_pictures(server):
     files = example_files()
     for number in range(WARM_UP):
         ask(client, files[number % len(files)])
-    before = resident_mb(server)
+    before = resident_mb(server.process.pid)
     for number in range(ANALYSES):
         ask(client, files[number % len(files)])
-    after = resident_mb(server)
+    after = resident_mb(server.process.pid)
     print(f"\nmemory {before:.0f} MB, after {ANALYSES} more analyses {after:.0f} MB")
     assert after - before < MAX_GROWTH_MB
