@@ -49,7 +49,14 @@ def measure_checkpoint(file: Path, faces: FaceSet, flip: bool) -> Metrics:
 
 
 def run_fold(
-    recipe: Recipe, faces: FaceSet, numbers: np.ndarray, fold: int, out: Path, kind: str, minutes
+    recipe: Recipe,
+    faces: FaceSet,
+    numbers: np.ndarray,
+    fold: int,
+    out: Path,
+    kind: str,
+    minutes: float | None,
+    bfloat16: bool = False,
 ) -> Metrics:
     """Train on all folds but one and measure on that one, uncorrected; kept in `out`'s folder.
 
@@ -69,7 +76,8 @@ def run_fold(
     if record and record["metrics"]:
         return Metrics(**record["metrics"])
     held_out = faces.subset(numbers == fold)
-    run = Run(recipe, faces.subset(numbers != fold), held_out, folder, resume=True)
+    train_faces = faces.subset(numbers != fold)
+    run = Run(recipe, train_faces, held_out, folder, resume=True, bfloat16=bfloat16)
     write_json(file, {**origin, "metrics": None})  # a fold that is broken off says whose it is
     run.train(minutes)
     run.export("checkpoint", kind)

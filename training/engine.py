@@ -532,5 +532,6 @@ def device_name(workers: Workers) -> str:
     if workers.device.type == "cuda":
         name = torch.cuda.get_device_name(workers.device)
         return name if workers.size == 1 else f"{workers.size} x {name}"
-    threads = f"CPU, {torch.get_num_threads()} threads"
+    count = torch.get_num_threads()
+    threads = f"CPU, {count} thread{'s' if count > 1 else ''}"
     return threads if workers.size == 1 else f"{workers.size} x {threads}"

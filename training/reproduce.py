@@ -9,6 +9,7 @@ import argparse
 import functools
 import json
 import logging
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ class Job:
     recipe: Recipe
     data: str
     folder: Path
+    bfloat16: bool = False
 
     @property
     def result_file(self) -> Path:
@@ -65,7 +67,12 @@ class Job:
 
 
 def plan_jobs(
-    table: Table, data: str, seeds: list[int], runs: Path, overrides: list[str]
+    table: Table,
+    data: str,
+    seeds: list[int],
+    runs: Path,
+    overrides: list[str],
+    bfloat16: bool = False,
 ) -> list[Job]:
     """The table's jobs, all rows of the first seed before any of the next.
 
@@ -88,7 +95,7 @@ def plan_jobs(
             folder = runs / kind / f"{row.run}-seed{seed}"
             if row.fold is not None:
                 folder = folder / f"fold-{row.fold + 1:02d}"
-            jobs.append(Job(row, replace(base, **changes), kind + part, folder))
+            jobs.append(Job(row, replace(base, **changes), kind + part, folder, bfloat16))
     return jobs
 
 
@@ -124,10 +131,19 @@ def run_job(job: Job, data: str, load: Callable, minutes: float | None) -> None:
     if job.row.fold is not None:
         numbers = stratified_folds(train_faces.labels, FOLDS, job.recipe.seed)
         out = job.folder.parent
-        metrics = run_fold(job.recipe, train_faces, numbers, job.row.fold, out, kind, minutes)
+        metrics = run_fold(
+            job.recipe, train_faces, numbers, job.row.fold, out, kind, minutes, job.bfloat16
+        )
     else:
         validation_faces = load(validation_split, job.recipe.preprocessing)
-        run = Run(job.recipe, train_faces, validation_faces, job.folder, resume=True)
+        run = Run(
+            job.recipe,
+            train_faces,
+            validation_faces,
+            job.folder,
+            resume=True,
+            bfloat16=job.bfloat16,
+        )
         run.train(minutes)
         run.export("checkpoint", kind)
         test_faces = load(test_split, job.recipe.preprocessing).labelled()
@@ -145,6 +161,7 @@ def run_job(job: Job, data: str, load: Callable, minutes: float | None) -> None:
         "multiply_adds": card["multiply_adds"],
         "minutes": card["training"]["minutes"],
         "device": card["training"]["device"],
+        "precision": card["training"]["precision"],
         "seed": job.recipe.seed,
         "confusion": metrics.confusion,
     }
@@ -152,9 +169,17 @@ def run_job(job: Job, data: str, load: Callable, minutes: float | None) -> None:
 
 
 def work(
-    name: str, data: str, jobs: list[Job], results: Path, minutes: float | None = None
+    name: str,
+    data: str,
+    jobs: list[Job],
+    results: Path,
+    minutes: float | None = None,
+    options: str = "",
 ) -> bool:
     """Go through a table's jobs until they or the minutes end, and write the table.
+
+    Args:
+        options: of the command line, which the table repeats.
 
     Returns:
         Whether the table is complete.
@@ -164,7 +189,7 @@ def work(
     budget = float("inf") if minutes is None else minutes
 
     def write() -> None:
-        write_table(results, name, kind, [(job.row, job.result) for job in jobs])
+        write_table(results, name, kind, [(job.row, job.result) for job in jobs], options)
 
     write()
     while True:
@@ -194,13 +219,27 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a shorter schedule, say"
     )
+    parser.add_argument(
+        "--bfloat16",
+        action="store_true",
+        help="mixed precision on a CPU too, for those with AVX-512 BF16; a GPU always has it",
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     name, data = arguments.table, arguments.data
     kind = data.partition(":")[0]
+    words = [word for setting in arguments.set for word in ("--set", setting)]
+    options = shlex.join([*words, *["--bfloat16"] * arguments.bfloat16])
     try:
-        jobs = plan_jobs(TABLES[name], data, arguments.seeds, arguments.runs, arguments.set)
-        complete = work(name, data, jobs, arguments.results, arguments.minutes)
+        jobs = plan_jobs(
+            TABLES[name],
+            data,
+            arguments.seeds,
+            arguments.runs,
+            arguments.set,
+            arguments.bfloat16,
+        )
+        complete = work(name, data, jobs, arguments.results, arguments.minutes, options)
     except (ValueError, OSError) as error:
         parser.exit(2, f"{error}\n")
     print((arguments.results / f"{name}-{kind}.md").read_text())

@@ -66,6 +66,7 @@ def summarise(row: Row, results: list[dict], column: str) -> dict:
         "minutes": round(sum(result["minutes"] for result in results), 1),
         "epochs": sorted({result["epochs"] for result in results}),
         "devices": sorted({result["device"] for result in results}),
+        "precisions": sorted({result["precision"] for result in results}),
         "is_part": any(result["data"].endswith(SUBSET) for result in results),
         **{
             key: results[0][key]
@@ -97,8 +98,8 @@ def mean_line(lines: list[dict]) -> dict:
     }
 
 
-def describe(table: Table, name: str, kind: str, lines: list[dict]) -> str:
-    """The note under the table: data, what was measured, and what was cut short."""
+def describe(table: Table, name: str, kind: str, lines: list[dict], options: str) -> str:
+    """The note under the table: data, what was measured, what was cut short, and the command."""
     column, is_folds = paper_kind(table, kind), table.rows[0].fold is not None
     train_split, _, test_split = SPLITS[kind]
     ours = f"{NAMES.get(kind, kind)}, {f'folds of {train_split}' if is_folds else test_split}"
@@ -123,7 +124,11 @@ def describe(table: Table, name: str, kind: str, lines: list[dict]) -> str:
     missing = [line["system"] for line in lines if line["ours"] is None]
     if missing:
         notes.append(f"Not run yet: {', '.join(missing)}.")
-    notes.append(f"`python -m training.reproduce --table {name} --data {kind}:PATH`")
+    seeds = sorted({seed for line in done for seed in line["seeds"]})
+    if seeds not in ([], [0]):
+        options = " ".join(["--seeds", *map(str, seeds), options])
+    command = f"python -m training.reproduce --table {name} --data {kind}:PATH {options}"
+    notes.append(f"`{command.strip()}`")
     return "\n\n".join(notes)
 
 
@@ -161,8 +166,18 @@ def markdown(title: str, lines: list[dict], notes: str) -> str:
     return f"# {title}\n\n{table}\n\n{notes}\n"
 
 
-def write_table(folder: Path, name: str, kind: str, results: list[tuple[Row, dict | None]]) -> None:
-    """Write `NAME-KIND.json` and `NAME-KIND.md`; rows without a result are there, empty."""
+def write_table(
+    folder: Path,
+    name: str,
+    kind: str,
+    results: list[tuple[Row, dict | None]],
+    options: str = "",
+) -> None:
+    """Write `NAME-KIND.json` and `NAME-KIND.md`; rows without a result are there, empty.
+
+    Args:
+        options: of the command line that made the results, such as "--set epochs=[1.0]".
+    """
     table = TABLES[name]
     column = paper_kind(table, kind)
     lines = [
@@ -171,7 +186,7 @@ def write_table(folder: Path, name: str, kind: str, results: list[tuple[Row, dic
     ]
     if table.rows[0].fold is not None:
         lines.append(mean_line(lines))
-    notes = describe(table, name, kind, lines)
+    notes = describe(table, name, kind, lines, options)
     record = {
         "table": name,
         "title": table.title,

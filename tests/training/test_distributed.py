@@ -108,7 +108,7 @@ def test_torchrun_of_the_training_command_writes_one_checkpoint(tmp_path):
     assert not [name for name in names if name.endswith(".tmp")]
     training = load_network(tmp_path / "run" / "tiny.safetensors").card.training
     assert (training["steps"], training["images"]) == (1, 4)
-    assert training["device"] == "2 x CPU, 1 threads"
+    assert training["device"] == "2 x CPU, 1 thread"
 
 
 def test_torchrun_of_a_bad_recipe_ends_every_process_with_exit_code_2(tmp_path):

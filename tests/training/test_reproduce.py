@@ -89,6 +89,7 @@ def test_the_mean_of_ten_folds_waits_for_all_of_them(tmp_path):
             "epochs": 40.0,
             "minutes": 2.0,
             "device": "abacus",
+            "precision": "float32",
             "data": "ferplus",
         }
         for fold in range(10)
@@ -164,6 +165,7 @@ def outcome(**changes) -> dict:
         "multiply_adds": 1,
         "minutes": 2.0,
         "device": "abacus",
+        "precision": "float32",
         "seed": 0,
         "data": "fer2013",
     }
@@ -245,3 +247,16 @@ def test_the_same_data_set_is_compared_without_a_caution(tmp_path):
     assert [line["paper"] for line in record["rows"]] == [69.769, 72.444, 72.666]
     assert not any("different data sets" in note for note in record["notes"])
     assert results.paper_kind(TABLES["spresnet-2"], "rafdb") == "rafdb"
+
+
+def test_bfloat16_is_trained_recorded_and_repeated_in_the_command(toy_table, monkeypatch):
+    arguments = ["--table", "toy", "--data", "toy:x", "--seeds", "3", "--set", "epochs=[1.0]"]
+    folders = ["--runs", str(toy_table / "runs"), "--results", str(toy_table / "results")]
+    monkeypatch.setattr("sys.argv", ["reproduce", *arguments, "--bfloat16", *folders])
+    reproduce.main()
+    record = read(toy_table)
+    assert [row["precisions"] for row in record["rows"]] == [["bfloat16 where autocast has it"]] * 2
+    assert record["notes"][-1] == (
+        "`python -m training.reproduce --table toy --data toy:PATH --seeds 3 "
+        "--set 'epochs=[1.0]' --bfloat16`"
+    )
