@@ -33,7 +33,7 @@ from fer_models.analysis import (
 from fer_models.checkpoints import Card, CheckpointError
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import CROP_SIZE_PX, Face, align_face, detect_faces, face_of_crop
-from fer_models.figures import overlay_heatmap, scale_heatmap
+from fer_models.figures import overlay_heatmap, scale_heatmap, set_typeface
 from fer_models.images import MAX_BYTES, ImageError, load_image
 from fer_models.words import Words, load_words
 
@@ -557,8 +557,13 @@ def draw_mean(
     )
 
 
-def draw_mean_heatmaps(tally: Tally) -> Figure:
-    """Every network's mean heatmaps, a row a network, a column an expression, with their n."""
+def draw_mean_heatmaps(tally: Tally, words: Words | None = None) -> Figure:
+    """Every network's mean heatmaps, a row a network, a column an expression, with their n.
+
+    Args:
+        words: English if None; see `drawable_words`.
+    """
+    words = words or load_words()
     networks = list(tally.answers)
     expressions = in_order({e for answers in tally.answers.values() for e in answers})
     figure = Figure(
@@ -583,10 +588,7 @@ def draw_mean_heatmaps(tally: Tally) -> Figure:
             axis.spines[:].set_color("lightgrey" if drawn is None else "none")
         axes[0].set_ylabel(DISPLAY_NAMES.get(network, network), fontsize=10, parse_math=False)
     for expression, axis in zip(expressions, grid[0], strict=True):
-        axis.set_title(expression, fontsize=10)
-    figure.supxlabel(
-        "Mean of the heatmaps of each answer, each over its own maximum first, on the mean face. "
-        "All on one scale, 0 to 1. It proves nothing about anybody.",
-        fontsize=7.5,
-    )
+        axis.set_title(words.expression(expression), fontsize=10)
+    figure.supxlabel(words("batch.figure_about"), fontsize=7.5)
+    set_typeface(figure, words)
     return figure

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import findSystemFonts, fontManager
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
@@ -130,9 +132,21 @@ def blend(below: np.ndarray, above: np.ndarray, strength: float) -> np.ndarray:
     return ((mixed + np.uint16(128)) >> 8).astype(np.uint8)
 
 
-def draw_map(values: np.ndarray, size: int, maximum: float | None = None) -> np.ndarray:
-    """A map (7,7) of non-negative values as its cells in colour: (size,size,3) uint8."""
-    return heat_colors(enlarge_map(scale_heatmap(values, maximum), size, cells=True))
+def draw_attention_maps(
+    attention: Attention, crop: np.ndarray, strength: float = 0.5, *, cells: bool = False
+) -> tuple[list[np.ndarray], float, float]:
+    """Every head's map over the face, then the fused one's, all on one scale.
+
+    Returns:
+        The (S,S,3) uint8 pictures, and the values that are drawn darkest and brightest.
+    """
+    maps = [*attention.maps, attention.fused]
+    low, high = float(np.min(maps)), float(np.max(maps))
+    pictures = [
+        overlay_heatmap(crop, m - low, strength=strength, maximum=high - low, cells=cells)
+        for m in maps
+    ]
+    return pictures, low, high
 
 
 def draw_winners(attention: Attention, crop: np.ndarray, strength: float = 0.6) -> np.ndarray:
@@ -166,11 +180,6 @@ def draw_faces(image: np.ndarray, boxes: Sequence[tuple], chosen: int = 0) -> np
         drawn[top : bottom + 1, left : left + thickness] = color
         drawn[top : bottom + 1, max(right - thickness + 1, 0) : right + 1] = color
     return drawn
-
-
-def draw_color_bar(width: int, height: int) -> np.ndarray:
-    """The heatmaps' colours from 0 at the left to 1 at the right: (height,width,3) uint8."""
-    return np.repeat(heat_colors(np.linspace(0, 1, width)[None]), height, axis=0)
 
 
 def draw_profiles(
@@ -213,59 +222,44 @@ def _draw_bars(lengths: np.ndarray, height: int, width: int, color: str) -> np.n
     return np.where(filled[..., None], np.uint8(_rgb(color)), np.uint8(TRACK_GREY))
 
 
-@dataclass(frozen=True)
-class CurveWords:
-    """What `draw_faithfulness` writes; matplotlib's own font has no Chinese."""
-
-    deletion: str = "Deletion (lower is better)"
-    insertion: str = "Insertion (higher is better)"
-    deleted: str = "share of the face blurred"
-    inserted: str = "share of the face shown"
-    probability: str = "probability"
-    by_map: str = "map {area:.2f}"
-    by_centre: str = "middle first {area:.2f}"
-    at_random: str = "random {area:.2f} ± {spread:.2f}"
-
-
 def draw_faithfulness(
-    curves: FaithfulnessCurves,
-    color: str = NETWORK_COLORS["ddamfn"],
-    words: CurveWords = CurveWords(),
-    on: SubFigure | None = None,
-) -> Figure | SubFigure:
-    """Deletion above insertion, readable at 360 px wide, with the areas in the legends.
+    on: SubFigure, curves: FaithfulnessCurves, target: str, color: str, words: Words
+) -> None:
+    """Deletion beside insertion, with the areas in the legends.
 
     The band reaches from the lowest to the highest of the random orders at each step.
 
     Args:
-        on: a part of a larger figure, for the two side by side.
+        target: the expression whose probability the curves are of.
     """
-    figure = on or Figure(figsize=(3.6, 5.0), dpi=200, layout="constrained")
-    above, below = figure.subplots(1, 2) if on else figure.subplots(2, 1)
-    at_random = words.at_random.format(area=curves.random_area, spread=curves.random_spread)
+    left, right = on.subplots(1, 2)
+    spread = f"{curves.random_spread:.2f}"
+    at_random = words("trust.at_random", area=f"{curves.random_area:.2f}", spread=spread)
+
+    def named(key: str, area: float) -> str:
+        return words(f"trust.{key}", area=f"{area:.2f}")
+
     _draw_curves(
-        above,
+        left,
         curves.shares,
-        (curves.deletion, words.by_map.format(area=curves.deletion_area)),
-        (curves.centre_deletion, words.by_centre.format(area=curves.centre_deletion_area)),
+        (curves.deletion, named("by_map", curves.deletion_area)),
+        (curves.centre_deletion, named("by_centre", curves.centre_deletion_area)),
         (curves.random_deletion, at_random),
         color,
     )
     _draw_curves(
-        below,
+        right,
         curves.shares,
-        (curves.insertion, words.by_map.format(area=curves.insertion_area)),
-        (curves.centre_insertion, words.by_centre.format(area=curves.centre_insertion_area)),
+        (curves.insertion, named("by_map", curves.insertion_area)),
+        (curves.centre_insertion, named("by_centre", curves.centre_insertion_area)),
         (curves.random_insertion, at_random),
         color,
     )
-    above.set_title(words.deletion, fontsize=9.5, loc="left")
-    below.set_title(words.insertion, fontsize=9.5, loc="left")
-    above.set_xlabel(words.deleted, fontsize=8.5)
-    below.set_xlabel(words.inserted, fontsize=8.5)
-    for axis in (above, below):
-        axis.set_ylabel(words.probability, fontsize=8.5)
-    return figure
+    probability = words("trust.probability", target=words.expression(target))
+    for axis, kind in ((left, "deletion"), (right, "insertion")):
+        axis.set_title(words(f"trust.{kind}"), fontsize=9.5, loc="left")
+        axis.set_xlabel(words(f"trust.{kind}_axis"), fontsize=8.5)
+        axis.set_ylabel(probability, fontsize=8.5)
 
 
 def _draw_curves(axis, shares, by_map, by_centre, at_random, color: str) -> None:
@@ -283,8 +277,7 @@ def _draw_curves(axis, shares, by_map, by_centre, at_random, color: str) -> None
     axis.legend(
         *(list(reversed(part)) for part in axis.get_legend_handles_labels()),
         loc="upper left",
-        bbox_to_anchor=(0, -0.3),
-        ncols=2,
+        bbox_to_anchor=(0, -0.24),
         fontsize=8,
         frameon=False,
         borderaxespad=0,
@@ -344,10 +337,15 @@ def draw_figure1(
     for title, axis in zip(titles, grid[0], strict=True):
         axis.set_title(title, fontsize=11, fontweight="bold")
     _draw_legend(figure, left, words)
+    set_typeface(figure, words)
+    return figure
+
+
+def set_typeface(figure: Figure, words: Words) -> None:
+    """Give a finished figure the characters that its words need."""
     if words.language != "en" and (font := chinese_font()):
         for text in figure.findobj(Text):
             text.set_fontfamily([*text.get_fontfamily(), font])
-    return figure
 
 
 def _draw_figure1_cell(axis, row: FigureRow, name: str, strength: float, words: Words) -> None:
@@ -357,9 +355,13 @@ def _draw_figure1_cell(axis, row: FigureRow, name: str, strength: float, words: 
         axis.text(0.5, 0.5, text, ha="center", transform=axis.transAxes, fontsize=8)
         return
     axis.imshow(overlay_heatmap(row.crop, result.gradcam.values, strength=strength))
+    axis.set_xlabel(_name_answer(result, words), fontsize=8.5, labelpad=2)
+
+
+def _name_answer(result: NetworkResult, words: Words) -> str:
+    """A network's answer: "fear 0.40 (unsure)"."""
     text = f"{words.expression(result.expression)} {result.probability:.2f}"
-    unsure = f" ({words('page.unsure')})" if result.unsure else ""
-    axis.set_xlabel(text + unsure, fontsize=8.5, labelpad=2)
+    return f"{text} ({words('page.unsure')})" if result.unsure else text
 
 
 def _draw_legend(figure: Figure, left: float, words: Words) -> None:
@@ -373,53 +375,120 @@ def _draw_legend(figure: Figure, left: float, words: Words) -> None:
     figure.text(left, 0.07 / height, words("figure1.legend"), fontsize=7.5, va="bottom")
 
 
-def name_explained(gradcam: GradCam) -> str:
-    """How a heatmap was made and for what, in English: "grad-cam for surprise, not happiness"."""
+def name_explained(gradcam: GradCam, words: Words) -> str:
+    """How a heatmap was made and for what: "Grad-CAM for surprise, not happiness"."""
+    method = words(f"methods.{gradcam.method}")
     if gradcam.method == "eigen-cam":
-        return "eigen-cam, whatever the answer"
-    minus = "" if gradcam.minus is None else f", not {gradcam.minus}"
-    return f"{gradcam.method} for {gradcam.target}{minus}"
+        return method
+    target = words.expression(gradcam.target)
+    if gradcam.minus is not None:
+        target = words("compare.contrast", target=target, minus=words.expression(gradcam.minus))
+    return words("compare.explained", method=method, target=target)
 
 
 def draw_analysis(
-    result: FaceResult, strength: float = 0.5, *, shared: bool = False, cells: bool = False
+    result: FaceResult,
+    strength: float = 0.5,
+    *,
+    shared: bool = False,
+    cells: bool = False,
+    words: Words | None = None,
 ) -> Figure:
-    """One face's whole analysis as a figure: crop, heatmaps, probabilities.
+    """One face's whole analysis: crop, heatmaps, probabilities, and the attention heads' maps.
 
     Args:
         strength: of the heat over the face, 0..1.
         shared: draw all heatmaps over the largest of their maxima; each over its own if not.
         cells: draw the 7x7 squares instead of interpolating.
+        words: English if None; see `drawable_words`.
     """
-    names = list(result.networks)
+    words = words or load_words()
+    answers = result.networks.values()
+    attention = next((a.attention for a in answers if a.attention is not None), None)
+    heights = [4.6] if attention is None else [4.6, 2.6]
+    columns = len(result.networks) + 1
+    figure = Figure(figsize=(2.6 * columns, sum(heights)), dpi=150, layout="constrained")
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _draw_answers(parts[0], result, strength, shared, cells, words)
+    if attention is not None:
+        _draw_heads(parts[1], result.crop, attention, strength, cells, words)
+    set_typeface(figure, words)
+    return figure
+
+
+def _draw_answers(
+    on: SubFigure, result: FaceResult, strength: float, shared: bool, cells: bool, words: Words
+) -> None:
+    """The face, then a column for each network: its heatmap above its probabilities."""
     largest = max((answer.gradcam.max for answer in result.networks.values()), default=0.0)
-    figure = Figure(figsize=(2.6 * (len(names) + 1), 4.6), dpi=150, layout="constrained")
-    grid = figure.subplots(2, len(names) + 1, squeeze=False, gridspec_kw={"height_ratios": [3, 2]})
-    grid[0, 0].imshow(result.crop)
-    grid[0, 0].set_title("aligned face", fontsize=10)
-    grid[1, 0].axis("off")
-    for index, name in enumerate(names, start=1):
-        answer = result.networks[name]
+    faces, bars = on.subplots(
+        2, len(result.networks) + 1, squeeze=False, gridspec_kw={"height_ratios": [3, 2]}
+    )
+    faces[0].imshow(result.crop)
+    faces[0].set_title(words("compare.face_alt"), fontsize=9)
+    bars[0].axis("off")
+    for face, bar, (name, answer) in zip(faces[1:], bars[1:], result.networks.items(), strict=True):
+        color = NETWORK_COLORS.get(name, "black")
         maximum = largest if shared else answer.gradcam.max
         heat = overlay_heatmap(
             result.crop, answer.gradcam.values, strength=strength, maximum=maximum, cells=cells
         )
-        grid[0, index].imshow(heat)
-        title = f"{DISPLAY_NAMES.get(name, name)}: {answer.expression} {answer.probability:.2f}"
-        grid[0, index].set_title(title, fontsize=9, color=NETWORK_COLORS.get(name, "black"))
-        scale = f"dark 0 to bright {max(0, maximum):.2g}"  # 0 first: no "-0"
-        grid[0, index].set_xlabel(f"{name_explained(answer.gradcam)}\n{scale}", fontsize=7)
-        expressions = list(answer.probabilities)
-        bars = grid[1, index]
-        bars.barh(expressions, list(answer.probabilities.values()), color=NETWORK_COLORS.get(name))
-        bars.set_xlim(0, 1)
-        bars.invert_yaxis()
-        bars.tick_params(labelsize=7)
-        bars.spines[["top", "right"]].set_visible(False)
-    for axis in grid[0]:
+        face.imshow(heat)
+        title = f"{DISPLAY_NAMES.get(name, name)}: {_name_answer(answer, words)}"
+        face.set_title(title, fontsize=9, color=color)
+        high = f"{max(0, maximum):.2g}"  # 0 first: no "-0"
+        scale = words("compare.dark_to_bright", low=0, high=high)
+        face.set_xlabel(f"{name_explained(answer.gradcam, words)}\n{scale}", fontsize=7)
+        expressions = [words.expression(expression) for expression in answer.probabilities]
+        bar.barh(expressions, list(answer.probabilities.values()), color=color)
+        bar.set_xlim(0, 1)
+        bar.invert_yaxis()
+        bar.tick_params(labelsize=7)
+        bar.spines[["top", "right"]].set_visible(False)
+    _leave_ticks_out(faces)
+
+
+def _draw_heads(
+    on: SubFigure,
+    crop: np.ndarray,
+    attention: Attention,
+    strength: float,
+    cells: bool,
+    words: Words,
+) -> None:
+    """Every head's map, the fused one, and which head won."""
+    pictures, low, high = draw_attention_maps(attention, crop, strength, cells=cells)
+    heads = [words("page.head", number=number + 1) for number in range(len(attention.maps))]
+    axes = on.subplots(1, len(heads) + 2, squeeze=False)[0]
+    scale = words("compare.dark_to_bright", low=f"{low:.2f}", high=f"{high:.2f}")
+    for axis, picture, name in zip(axes, pictures, [*heads, words("compare.fused")], strict=False):
+        axis.imshow(picture)
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel(scale, fontsize=7)
+    axes[-1].imshow(draw_winners(attention, crop, strength))
+    axes[-1].set_title(words("compare.winners"), fontsize=9)
+    keys = [
+        Patch(color=HEAD_COLORS[number], label=f"{name}: {(attention.winner == number).mean():.0%}")
+        for number, name in enumerate(heads)
+    ]
+    axes[-1].legend(
+        handles=keys,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.01),
+        ncols=2,
+        fontsize=7,
+        frameon=False,
+        handlelength=1,
+        handleheight=1,
+    )
+    on.suptitle(words("compare.heads_title"), fontsize=9)
+    _leave_ticks_out(axes)
+
+
+def _leave_ticks_out(axes: Sequence[Axes]) -> None:
+    for axis in axes:
         axis.set_xticks([])
         axis.set_yticks([])
-    return figure
 
 
 def save_figure(figure: Figure, file: Path) -> None:

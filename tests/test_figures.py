@@ -1,8 +1,10 @@
 import warnings
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from fer_models import figures
@@ -11,12 +13,10 @@ from fer_models.explain.faithfulness import FaithfulnessCurves
 from fer_models.faces import Face
 from fer_models.figure1 import make_figure1
 from fer_models.figures import (
-    CurveWords,
     FigureRow,
     blend,
     chinese_font,
     draw_analysis,
-    draw_color_bar,
     draw_faces,
     draw_faithfulness,
     draw_figure1,
@@ -28,7 +28,7 @@ from fer_models.figures import (
     save_figure,
     scale_heatmap,
 )
-from fer_models.words import load_words
+from fer_models.words import LANGUAGES, load_words
 
 CHINESE = load_words("zh")
 GREY = np.full((56, 56, 3), 100, np.uint8)
@@ -69,12 +69,6 @@ def test_a_blend_is_the_weighted_mean_of_every_pair_of_values():
     assert np.array_equal(blend(below, above, 1), above)
 
 
-def test_the_colour_bar_goes_from_the_heatmaps_lowest_colour_to_its_highest():
-    bar = draw_color_bar(100, 8)
-    assert bar.shape == (8, 100, 3) and (bar == bar[0]).all()
-    assert np.array_equal(bar[0, [0, -1]], heat_colors(np.array([[0.0, 1.0]]))[0])
-
-
 def test_profile_bars_are_as_long_as_their_values_and_lie_beside_their_cells():
     column = np.array([1, 1.6, 2, 3, 1, 0, 9.0])  # of a scale from 1 to 3
     row = np.array([3, 1, 1, 1, 1, 1, 2.0])
@@ -87,7 +81,8 @@ def test_profile_bars_are_as_long_as_their_values_and_lie_beside_their_cells():
     assert not red[np.arange(7) * 8].any()  # the gaps between the bars
 
 
-def test_the_curves_are_drawn_with_their_areas_and_in_the_words_given():
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_curves_are_drawn_with_their_areas_in_the_pages_words(language):
     ramp = np.linspace(0, 1, 8)
     curves = FaithfulnessCurves(
         target=0,
@@ -98,20 +93,25 @@ def test_the_curves_are_drawn_with_their_areas_and_in_the_words_given():
         centre_insertion=ramp,
         random_deletion=np.stack([0.2 + 0 * ramp, 0.4 + 0 * ramp]),
     )
-    figure = draw_faithfulness(curves, words=CurveWords(deletion="gone", by_map="MAP {area:.3f}"))
-    above, below = figure.axes
-    assert above.get_title(loc="left") == "gone"
-    random, centre, by_map = above.lines
+    figure, words = Figure(), load_words(language)
+    draw_faithfulness(figure, curves, "fear", "red", words)
+    left, right = figure.axes
+    assert left.get_title(loc="left") == words("trust.deletion")
+    assert words.expression("fear") in right.get_ylabel()
+    random, centre, by_map = left.lines
     np.testing.assert_array_equal(by_map.get_ydata(), curves.deletion)
-    np.testing.assert_array_equal(below.lines[2].get_ydata(), curves.insertion)
+    np.testing.assert_array_equal(right.lines[2].get_ydata(), curves.insertion)
     np.testing.assert_array_equal(centre.get_ydata(), curves.centre_deletion)
     np.testing.assert_allclose(random.get_ydata(), 0.3)
-    said = [text.get_text() for text in above.get_legend().get_texts()]
+    said = [text.get_text() for text in left.get_legend().get_texts()]
     area = ((1 - ramp) ** 2).mean() - (0.5 * (1 + 0)) / 8  # trapezoids: half of either end
-    assert said == [f"MAP {area * 8 / 7:.3f}", "middle first 0.50", "random 0.30 ± 0.14"]
-    assert below.get_legend().get_texts()[0].get_text() == "MAP 1.000"
-    assert figure.get_facecolor() == (1, 1, 1, 1)  # on a dark page too
-    assert figure.get_figwidth() == 3.6
+    assert said == [
+        words("trust.by_map", area=f"{area * 8 / 7:.2f}"),
+        words("trust.by_centre", area="0.50"),
+        words("trust.at_random", area="0.30", spread="0.14"),
+    ]
+    above = right.get_legend().get_texts()[0].get_text()
+    assert above == words("trust.by_map", area="1.00")
 
 
 def test_cells_are_the_squares_that_were_computed():
@@ -167,15 +167,31 @@ def test_an_analysis_is_drawn_with_what_it_explains_and_the_scale_asked_for():
     result = FaceResult(Face((0, 0, 56, 56), np.zeros((5, 2)), 1.0), GREY, networks)
     figure = draw_analysis(result, 0.3, cells=True)
     assert [axis.get_xlabel() for axis in figure.axes[1:4]] == [
-        "hirescam for surprise, not happiness\ndark 0 to bright 1",
-        "eigen-cam, whatever the answer\ndark 0 to bright 4",
-        "grad-cam for surprise\ndark 0 to bright 0",
+        "HiResCAM for surprise, not happiness\ndark 0 to bright 1",
+        "Eigen-CAM (whatever the answer)\ndark 0 to bright 4",
+        "Grad-CAM for surprise\ndark 0 to bright 0",
     ]
     shared = draw_analysis(result, 0.3, shared=True, cells=True)
     assert shared.axes[1].get_xlabel().endswith("dark 0 to bright 4")
     for drawn, maximum in ((figure, 1), (shared, 4)):
         expected = overlay_heatmap(GREY, np.eye(7), strength=0.3, maximum=maximum, cells=True)
         np.testing.assert_array_equal(drawn.axes[1].images[0].get_array(), expected)
+
+
+def test_an_analysis_shows_the_heads_in_the_pages_language_on_one_scale(analyzer, photograph):
+    face = analyzer.analyze(photograph).faces[0]
+    heads = len(face.networks["ddamfn"].attention.maps)
+    figure = draw_analysis(face, words=CHINESE)
+    answers, attention = figure.subfigs
+    assert attention.get_suptitle() == CHINESE("compare.heads_title")
+    assert len(attention.axes) == heads + 2
+    assert len({axis.get_xlabel() for axis in attention.axes[: heads + 1]}) == 1
+    won = [text.get_text() for text in attention.axes[-1].get_legend().get_texts()]
+    shares = [int(text.rpartition(" ")[2].rstrip("%")) for text in won]
+    assert len(shares) == heads and abs(sum(shares) - 100) <= heads / 2
+    assert CHINESE.expression("happiness") in answers.axes[1].get_title()
+    plain = draw_analysis(replace(face, networks={"mfn": face.networks["mfn"]}))
+    assert len(plain.subfigs) == 1
 
 
 def figure1_row() -> FigureRow:

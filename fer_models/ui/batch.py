@@ -27,7 +27,7 @@ from fer_models.batch import (
 )
 from fer_models.checkpoints import Card, CheckpointError
 from fer_models.choice import Choices
-from fer_models.figures import NETWORK_COLORS, save_figure
+from fer_models.figures import NETWORK_COLORS, drawable_words, save_figure
 from fer_models.ui import html
 from fer_models.ui.picture import explain_error, make_download_folder
 from fer_models.words import Words
@@ -126,7 +126,7 @@ def run_batch(
                 line = draw_progress(done, total, tally.faces, left_s, words)
                 yield BatchView(line, draw_counts(tally, words))
         pictures.close()
-    save_figure(draw_mean_heatmaps(tally), heatmaps_file)
+    save_figure(draw_mean_heatmaps(tally, drawable_words(words)), heatmaps_file)
     write_report(report_file, tally, cards, words)
     yield BatchView(
         describe_end(done, total, tally, unavailable, words),

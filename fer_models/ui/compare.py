@@ -22,8 +22,10 @@ from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face, align_face, detect_faces, face_of_crop
 from fer_models.figures import (
     draw_analysis,
+    draw_attention_maps,
     draw_faces,
     draw_winners,
+    drawable_words,
     overlay_heatmap,
     save_figure,
 )
@@ -219,12 +221,7 @@ def draw_attention(view: View, crop: np.ndarray, look: Look, words: Words) -> st
         return ""
     attention = result.attention
     crop = np.asarray(Image.fromarray(crop).reduce(CARD_SIDE_PX // MAP_SIDE_PX))
-    maps = [*attention.maps, attention.fused]
-    low, high = float(np.min(maps)), float(np.max(maps))
-    pictures = [
-        overlay_heatmap(crop, m - low, strength=look.strength, maximum=high - low, cells=look.cells)
-        for m in maps
-    ]
+    pictures, low, high = draw_attention_maps(attention, crop, look.strength, cells=look.cells)
     winners = draw_winners(attention, crop, look.strength)
     return html.attention_row(attention, pictures, winners, low, high, words)
 
@@ -237,12 +234,14 @@ def write_json(view: View) -> str:
     return str(file)
 
 
-def write_figure(view: View, look: Look) -> str:
-    """The analysis as a figure whose heatmaps look as on the page; the file's path."""
+def write_figure(view: View, look: Look, words: Words) -> str:
+    """The analysis as a figure that looks and reads as the page does; the file's path."""
     file = make_download_folder() / "analysis.png"
     strength = 1.0 if look.view == "beside" else look.strength
     shared = look.scale == "shared"
-    figure = draw_analysis(view.result, strength, shared=shared, cells=look.cells)
+    figure = draw_analysis(
+        view.result, strength, shared=shared, cells=look.cells, words=drawable_words(words)
+    )
     save_figure(figure, file)
     return str(file)
 
@@ -486,7 +485,7 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
                 with gr.Column(visible=False, min_width=160) as figure_column:
                     download_button(
                         words("compare.download_figure"),
-                        lambda view, *values: write_figure(view, Look(*values)),
+                        lambda view, *values: write_figure(view, Look(*values), words),
                         [view_state, *settings.look],
                         "save-figure",
                     )

@@ -25,8 +25,10 @@ from fer_models.figures import (
     NETWORK_COLORS,
     draw_profiles,
     draw_winners,
+    drawable_words,
     overlay_heatmap,
     save_figure,
+    set_typeface,
 )
 from fer_models.report import attention_report
 from fer_models.ui import html
@@ -335,33 +337,42 @@ def heads_report(view: HeadsView, channel: int) -> dict:
     }
 
 
-def draw_heads(view: HeadsView, channel: int, look: HeadsLook) -> Figure:
-    """Everything shown as a figure, in English, because matplotlib's font has no Chinese."""
+def draw_heads(view: HeadsView, channel: int, look: HeadsLook, words: Words) -> Figure:
+    """Everything shown as a figure; see `drawable_words`."""
     heads = len(view.mean.maps)
     figure = Figure(figsize=(2.6 * (heads + 2), 8.6), dpi=150, layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=[5.6, 3])
     grid = above.subplots(2, heads + 2, squeeze=False)
     one = attention_of_channel(view.channels, channel)
-    rows = {f"mean over {view.num_channels} channels": view.mean, f"channel {channel}": one}
+    rows = {
+        words("heads.mean"): view.mean,
+        words("heads.one_channel", channel=channel): one,
+    }
     for axes, (name, attention) in zip(grid, rows.items(), strict=True):
-        _draw_figure_row(axes, view.face, attention, look)
+        _draw_figure_row(axes, view.face, attention, look, words)
         axes[0].set_ylabel(name, fontsize=9)
     answers = below.subplots(1, heads + 1, sharey=True, squeeze=False)[0]
-    named = {"all heads": view.probabilities}
-    named |= {f"without head {n}": p for n, p in enumerate(view.without, start=1)}
+    named = {words("heads.all_heads"): view.probabilities}
+    for number, probabilities in enumerate(view.without, start=1):
+        head = words("page.head", number=number)
+        named[words("heads.without", head=head)] = probabilities
+    expressions = [words.expression(expression) for expression in view.probabilities]
     for axis, (name, probabilities) in zip(answers, named.items(), strict=True):
-        axis.barh(list(probabilities), list(probabilities.values()), color=NETWORK_COLORS[NETWORK])
+        axis.barh(expressions, list(probabilities.values()), color=NETWORK_COLORS[NETWORK])
         axis.plot(list(view.probabilities.values()), range(len(probabilities)), "k|", ms=9)
         axis.set(xlim=(0, 1), title=name)
         axis.title.set_fontsize(9)
         axis.tick_params(labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
     answers[0].invert_yaxis()
-    below.supxlabel("probability; the line marks it with all heads", fontsize=8)
+    below.supxlabel(words("heads.bars"), fontsize=8)
+    set_typeface(figure, words)
     return figure
 
 
-def _draw_figure_row(axes, face: np.ndarray, attention: Attention, look: HeadsLook) -> None:
+def _draw_figure_row(
+    axes, face: np.ndarray, attention: Attention, look: HeadsLook, words: Words
+) -> None:
     """The heads with their profiles (bars from 0 to 1), the fused map, the winners."""
     for number, head_map in enumerate(attention.maps):
         picture, low, high = _draw_map(face, head_map, look)
@@ -372,31 +383,44 @@ def _draw_figure_row(axes, face: np.ndarray, attention: Attention, look: HeadsLo
             color=HEAD_COLORS[number],
         )
         axes[number].imshow(drawn)
-        axes[number].set_title(f"head {number + 1}: {low:.2f} to {high:.2f}", fontsize=9)
+        axes[number].set_title(words("page.head", number=number + 1), fontsize=9)
+        axes[number].set_xlabel(_dark_to_bright(low, high, words), fontsize=7)
     picture, low, high = _draw_map(face, attention.fused, look)
     axes[-2].imshow(picture)
-    axes[-2].set_title(f"fused (maximum): {low:.2f} to {high:.2f}", fontsize=9)
+    axes[-2].set_title(words("compare.fused"), fontsize=9)
+    axes[-2].set_xlabel(_dark_to_bright(low, high, words), fontsize=7)
     axes[-1].imshow(draw_winners(attention, face, look.strength))
-    won = [(attention.winner == number).sum() for number in range(len(attention.maps))]
-    text = ", ".join(f"head {number}: {cells}" for number, cells in enumerate(won, start=1))
-    axes[-1].set_title("cells won, " + text, fontsize=9)
+    axes[-1].set_title(words("compare.winners"), fontsize=9)
+    won = (
+        words(
+            "heads.won",
+            head=words("page.head", number=number + 1),
+            cells=(attention.winner == number).sum(),
+        )
+        for number in range(len(attention.maps))
+    )
+    axes[-1].set_xlabel("\n".join(won), fontsize=7)
     for axis in axes:
         axis.set_xticks([])
         axis.set_yticks([])
         axis.spines[:].set_visible(False)
 
 
-def write_json(view: HeadsView, channel: int, look: HeadsLook) -> str:
+def _dark_to_bright(low: float, high: float, words: Words) -> str:
+    return words("compare.dark_to_bright", low=f"{low:.2f}", high=f"{high:.2f}")
+
+
+def write_json(view: HeadsView, channel: int) -> str:
     """What is shown as a JSON file; its path."""
     file = make_download_folder() / "heads.json"
     file.write_text(json.dumps(heads_report(view, channel), indent=2) + "\n")
     return str(file)
 
 
-def write_figure(view: HeadsView, channel: int, look: HeadsLook) -> str:
+def write_figure(view: HeadsView, channel: int, look: HeadsLook, words: Words) -> str:
     """What is shown as a PNG file; its path."""
     file = make_download_folder() / "heads.png"
-    save_figure(draw_heads(view, channel, look), file)
+    save_figure(draw_heads(view, channel, look, drawable_words(words)), file)
     return str(file)
 
 
@@ -492,15 +516,15 @@ def build_heads_tab(
         off = gr.HTML(elem_id="heads-off", min_height=OFF_HEIGHT_PX)
         shown = [view_state, channel, *look]
         with gr.Row():
-            for kind, write in (("json", write_json), ("png", write_figure)):
-                download_button(
-                    words(f"page.download_{kind}"),
-                    lambda view, number, *values, write=write: write(
-                        view, number, HeadsLook(*values)
-                    ),
-                    shown,
-                    f"heads-{kind}",
-                )
+            download_button(
+                words("page.download_json"), write_json, [view_state, channel], "heads-json"
+            )
+            download_button(
+                words("page.download_png"),
+                lambda view, number, *values: write_figure(view, number, HeadsLook(*values), words),
+                shown,
+                "heads-png",
+            )
     results = _Results(view_state, line, example, body, mean, channel, one, differences, off).all()
 
     def show(picture, view, chosen, *values):

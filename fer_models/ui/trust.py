@@ -24,7 +24,15 @@ from fer_models.explain.faithfulness import (
     show_cells,
 )
 from fer_models.faces import align_face
-from fer_models.figures import NETWORK_COLORS, draw_faithfulness, overlay_heatmap, save_figure
+from fer_models.figures import (
+    NETWORK_COLORS,
+    draw_faithfulness,
+    drawable_words,
+    name_explained,
+    overlay_heatmap,
+    save_figure,
+    set_typeface,
+)
 from fer_models.manipulation import COVER_BLUR_PX, blur_image
 from fer_models.report import network_report
 from fer_models.ui import html
@@ -38,7 +46,7 @@ from fer_models.ui.compare import (
 from fer_models.ui.picture import explain_error, make_download_folder
 from fer_models.ui.progress import step_line, waiting_line
 from fer_models.ui.svg import Axis, Band, Line, band_key, line_key, line_plot
-from fer_models.words import Words, load_words
+from fer_models.words import Words
 
 CHECKS = ("faithfulness", "randomisation", "stability")
 RANDOM_ORDERS = 19  # the best of twenty, map included, is the map by chance once in twenty times
@@ -594,11 +602,10 @@ def _numbers(values):
     return (np.round(np.asarray(values, dtype=float), DIGITS) + 0.0).tolist()
 
 
-def draw_checks(checks: Checks) -> Figure:
-    """Every check that was done, in English, because matplotlib's own font has no Chinese."""
-    words = load_words()
+def draw_checks(checks: Checks, words: Words) -> Figure:
+    """Every check that was done, as a figure; see `drawable_words`."""
     verdicts = judge(checks, words)
-    heights = {"faithfulness": 3.7, "randomisation": 1.9, "stability": 2.9}  # inches
+    heights = {"faithfulness": 4.1, "randomisation": 1.9, "stability": 2.9}  # inches
     drawings = {
         "faithfulness": _plot_orders,
         "randomisation": _plot_random_maps,
@@ -611,32 +618,36 @@ def draw_checks(checks: Checks) -> Figure:
         len(verdicts), 1, squeeze=False, height_ratios=list(map(heights.get, verdicts))
     )
     for (check, verdict), part in zip(verdicts.items(), parts[:, 0], strict=True):
-        part.suptitle(
-            f"{words(f'trust.{check}')} {verdict.outcome}", x=0.01, ha="left", fontsize=11
-        )
-        drawings[check](part, checks)
-    network, method = (
-        DISPLAY_NAMES[checks.network],
-        words(f"methods.{checks.answer.gradcam.method}"),
+        title = f"{words(f'trust.{check}')} {words(f'trust.outcome_{verdict.outcome}')}"
+        part.suptitle(title, x=0.01, ha="left", fontsize=11)
+        drawings[check](part, checks, words)
+    network = f"{DISPLAY_NAMES[checks.network]} ({checks.card.name})"
+    expression, probability = checks.answer.expression, f"{checks.answer.probability:.2f}"
+    said = words(
+        "heads.line",
+        network=network,
+        expression=words.expression(expression),
+        probability=probability,
     )
-    answer = f"{checks.answer.expression} {checks.answer.probability:.2f}"
-    title = f"{network} ({checks.card.name}) answers {answer}: {method} for {checks.target}"
+    title = f"{said} {name_explained(checks.answer.gradcam, words)}"
     figure.suptitle(title, fontsize=12, fontweight="bold", parse_math=False)
+    set_typeface(figure, words)
     return figure
 
 
-def _plot_orders(part: SubFigure, checks: Checks) -> None:
+def _plot_orders(part: SubFigure, checks: Checks, words: Words) -> None:
     """The heatmap under test, then deletion and insertion."""
     left, right = part.subfigures(1, 2, width_ratios=[1, 3])
     axis = left.subplots()
     axis.imshow(overlay_heatmap(checks.crop, checks.answer.gradcam.values))
     axis.set_axis_off()
-    draw_faithfulness(checks.faithfulness, NETWORK_COLORS[checks.network], on=right)
+    color = NETWORK_COLORS[checks.network]
+    draw_faithfulness(right, checks.faithfulness, checks.target, color, words)
 
 
-def _plot_random_maps(part: SubFigure, checks: Checks) -> None:
+def _plot_random_maps(part: SubFigure, checks: Checks, words: Words) -> None:
     """The map as trained, then the first draw's after each level, with the mean likeness."""
-    found, words = checks.randomisation, load_words()
+    found = checks.randomisation
     names = [words("trust.trained"), words("trust.head_shuffled")]
     names += [words("trust.stage", level=level) for level in found.levels[1:]]
     maps, likeness = [found.original, *found.maps[0]], [1.0, *found.likeness]
@@ -646,16 +657,17 @@ def _plot_random_maps(part: SubFigure, checks: Checks) -> None:
         axis.set(xticks=[], yticks=[])
         axis.set_title(name, fontsize=8)
         axis.set_xlabel(f"{value:.2f}", fontsize=9)
-    part.supxlabel("absolute rank correlation with the trained map", fontsize=8)
+    part.supxlabel(words("trust.likeness"), fontsize=8)
 
 
-def _plot_changes(part: SubFigure, checks: Checks) -> None:
+def _plot_changes(part: SubFigure, checks: Checks, words: Words) -> None:
     """Likeness of the map and probability over each kind of change; hollow: another answer."""
-    found, words, color = checks.stability, load_words(), NETWORK_COLORS[checks.network]
+    found, color = checks.stability, NETWORK_COLORS[checks.network]
     kinds = list(dict.fromkeys(change.kind for change in found.perturbed))
     axes = part.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
     lowest = min(change.correlation for change in found.perturbed)
-    names = words("trust.map_likeness"), words("trust.probability", target=checks.target)
+    target = words.expression(checks.target)
+    names = words("trust.map_likeness"), words("trust.probability", target=target)
     for axis, kind in zip(axes, kinds, strict=True):
         changes = changes_of(kind, found)
         amounts = [change.amount for change in changes]
@@ -685,7 +697,7 @@ def write_downloads(checks: Checks, picture: Picture, words: Words) -> tuple[str
     json_file, figure_file = folder / "trust.json", folder / "trust.png"
     report = json.dumps(checks_report(checks, picture, words), indent=2, ensure_ascii=False)
     json_file.write_text(report + "\n", encoding="utf-8")
-    save_figure(draw_checks(checks), figure_file)
+    save_figure(draw_checks(checks, drawable_words(words)), figure_file)
     return str(json_file), str(figure_file)
 
 

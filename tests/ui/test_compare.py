@@ -314,7 +314,7 @@ def test_the_downloads_hold_the_contrast_and_look_as_the_page(tmp_path, monkeypa
     assert face["networks"]["mfn"]["gradcam"]["minus"] == "happiness"
 
     def drawn(look: Look) -> bytes:
-        return Path(write_figure(view, look)).read_bytes()
+        return Path(write_figure(view, look, WORDS)).read_bytes()
 
     usual = drawn(Look())
     assert drawn(Look(view="wipe")) == usual

@@ -155,7 +155,7 @@ def test_the_table_holds_both_differences(view):
 
 
 def test_the_json_holds_what_is_shown(view):
-    report = json.loads(Path(write_json(view, 7, HeadsLook())).read_text())
+    report = json.loads(Path(write_json(view, 7)).read_text())
     assert report == json.loads(json.dumps(heads_report(view, 7)))
     assert report["channel"]["number"] == 7
     first = report["channel"]["heads"][0]
@@ -164,7 +164,7 @@ def test_the_json_holds_what_is_shown(view):
 
 
 def test_the_figure_is_a_png(view):
-    assert Path(write_figure(view, 7, HeadsLook())).read_bytes().startswith(b"\x89PNG")
+    assert Path(write_figure(view, 7, HeadsLook(), WORDS)).read_bytes().startswith(b"\x89PNG")
 
 
 def test_no_face_is_an_empty_tab_with_a_way_out(choices):

@@ -37,7 +37,7 @@ from fer_models.ui.trust import (
     start_checks,
     write_downloads,
 )
-from fer_models.words import load_words
+from fer_models.words import LANGUAGES, load_words
 from tests.conftest import EXAMPLE, SHIPPED
 
 WORDS = load_words("en")
@@ -282,18 +282,21 @@ def test_the_downloads_hold_all_numbers(checks, picture):
     assert Path(figure_file).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_the_figure_has_every_check_that_was_done(checks):
-    verdicts = judge(checks, WORDS)
-    figure = draw_checks(checks)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_figure_has_every_check_that_was_done(checks, language):
+    words = load_words(language)
+    verdicts = judge(checks, words)
+    figure = draw_checks(checks, words)
     assert len(figure.subfigs) == len(CHECKS)
     for part, (check, verdict) in zip(figure.subfigs, verdicts.items(), strict=True):
-        assert part.get_suptitle() == f"{WORDS(f'trust.{check}')} {verdict.outcome}"
+        outcome = words(f"trust.outcome_{verdict.outcome}")
+        assert part.get_suptitle() == f"{words(f'trust.{check}')} {outcome}"
     assert len(figure.subfigs[0].subfigs[1].axes) == 2  # deletion and insertion
     assert len(figure.subfigs[1].axes) == 1 + len(checks.randomisation.levels)
     shown = [len(axis.collections[0].get_offsets()) for axis in figure.subfigs[2].axes]
     assert sum(shown) == len(checks.stability.perturbed) + 3  # and the unchanged face
     stopped = replace(checks, randomisation=None, stability=None)
-    assert len(draw_checks(stopped).subfigs) == 1
+    assert len(draw_checks(stopped, words).subfigs) == 1
 
 
 def test_a_check_alone_has_its_files_too(started, picture):
