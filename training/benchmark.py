@@ -26,6 +26,7 @@ from fer_models.networks import NETWORKS
 from training.datasets.face_set import FaceSet
 from training.distributed import Workers
 from training.engine import Run, device_name
+from training.evaluate import misfit
 from training.recipe import Recipe
 
 SIDE_PX = 48
@@ -194,6 +195,9 @@ def main() -> None:
     recipe = Recipe(
         network=arguments.network, sizes=[arguments.size], batch_size=arguments.batch, lr=0.01
     )
+    network = NETWORKS[recipe.network](num_classes=len(EXPRESSIONS), **recipe.network_arguments)
+    if why := misfit(network, arguments.size):
+        parser.error(f"--size {arguments.size}: {why}; 112 fits.")
     faces, device = draw_faces(4 * arguments.batch), Workers().device
     print(
         f"{arguments.network}, {arguments.size} px, batches of {arguments.batch}, "

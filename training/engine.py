@@ -31,7 +31,7 @@ from training.calibrate import fit_calibration
 from training.datasets.face_set import FaceSet
 from training.distillation import Teachers
 from training.distributed import Workers
-from training.evaluate import map_side, measure_both, predict_logits
+from training.evaluate import measure_both, misfit, predict_logits
 from training.losses import Objective
 from training.metrics import measure
 from training.optimization import build_optimizer, learning_rate, worst_nearby_weights
@@ -223,16 +223,11 @@ class Run:
                 f"their number, {size}, and no larger than the {len(self.train_faces)} faces."
             )
 
-    @torch.no_grad()
     def _check_input_size(self) -> None:
         """A checkpoint whose head does not fit its map would be found out hours later."""
-        side, size = map_side(self.averaged), self.recipe.preprocessing.size
-        image = torch.zeros(1, 3, size, size, device=self.device)
-        found = self.averaged.eval().trunk(image).shape[-1]
-        if side is not None and found != side:
+        if why := misfit(self.averaged, self.recipe.preprocessing.size):
             raise ValueError(
-                f"At {size} pixels {self.recipe.network} has a {found}x{found} map, but its head "
-                f"spans {side}x{side}: end with a larger size, or set test_size (112)."
+                f"{self.recipe.network}: {why}; end with a larger size, or set test_size (112)."
             )
 
     def _build_network(self) -> nn.Module:

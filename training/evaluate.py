@@ -28,6 +28,16 @@ def map_side(network: nn.Module) -> int | None:
     return side if side > 1 else None
 
 
+@torch.no_grad()
+def misfit(network: nn.Module, size: int) -> str:
+    """Why a network's head cannot take the map of images of `size` pixels; empty if it can."""
+    side, device = map_side(network), next(network.parameters()).device
+    found = network.eval().trunk(torch.zeros(1, 3, size, size, device=device)).shape[-1]
+    if side in (None, found):
+        return ""
+    return f"at {size} pixels the map has {found}x{found} cells, but the head spans {side}x{side}"
+
+
 def stretch(features: Tensor, side: int | None) -> Tensor:
     """(N,C,h,w) -> (N,C,side,side): small training images give small maps, but a head of
     convolutions spans one size. Unchanged where that is None."""

@@ -35,3 +35,13 @@ def test_a_stopwatch_adds_up_the_parts():
     with watch.part("b"):
         pass
     assert watch.seconds["a"] > watch.seconds["b"] >= 0
+
+
+def test_a_size_that_the_head_cannot_take_names_one_that_fits(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--network", "mfn", "--size", "64"])
+    with pytest.raises(SystemExit, match="2"):
+        benchmark.main()
+    said = capsys.readouterr().err
+    assert (
+        "--size 64: at 64 pixels the map has 4x4 cells, but the head spans 7x7; 112 fits." in said
+    )

@@ -325,7 +325,7 @@ def test_the_test_size_is_the_checkpoints_input_size(tmp_path):
 def test_a_run_whose_head_would_not_fit_its_last_map_is_refused_before_it_starts(tmp_path):
     faces = toy.make_faces()
     recipe = Recipe(network="mfn", sizes=[64])
-    with pytest.raises(ValueError, match="4x4 map.*test_size"):
+    with pytest.raises(ValueError, match="4x4 cells.*test_size"):
         engine.Run(recipe, faces, faces, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
