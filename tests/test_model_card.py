@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from fer_models.analysis import DISPLAY_NAMES
 from fer_models.calibration import Calibration
 from fer_models.checkpoints import SHIPPED_FOLDER, load_card, shipped_checkpoints
 from fer_models.model_card import model_card
+from tests.service.page_process import ROOT
 
 
 @pytest.mark.parametrize("name", shipped_checkpoints())
@@ -14,6 +16,18 @@ def test_the_shipped_document_is_what_its_card_gives(name):
     assert (SHIPPED_FOLDER / f"{name}.md").read_text() == model_card(load_card(name)), (
         "run python -m fer_models checkpoints --write-documents"
     )
+
+
+@pytest.mark.parametrize("name", shipped_checkpoints())
+def test_the_readme_reports_what_the_card_says(name):
+    card = load_card(name)
+    numbers = card.metrics["PrivateTest"]
+    keys = ("accuracy", "balanced_accuracy_basic")
+    values = [numbers[kind][key] for key in keys for kind in ("uncorrected", "corrected")]
+    values.append(numbers["corrected"]["expected_calibration_error"])
+    cells = [DISPLAY_NAMES[name], f"{card.parameters:,}", *(f"{value:.4f}" for value in values)]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"| {' | '.join(cells)} |" in readme
 
 
 def test_a_document_states_the_weights_the_results_and_the_schedule():
