@@ -11,8 +11,8 @@ import argparse
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,7 +116,7 @@ def plain_loader(folder: Path, size: int, batch_size: int, workers: int):
 def measure_plain(
     recipe: Recipe, folder: Path, steps: int, loader_workers: int, device: torch.device
 ) -> Measurement:
-    """Train `steps` batches the plain way, after one epoch's start and two batches to warm up."""
+    """Train `steps` batches the plain way, after two to warm up; then time its parts apart."""
     network = NETWORKS[recipe.network](num_classes=len(EXPRESSIONS), **recipe.network_arguments)
     network = network.to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
@@ -126,20 +126,25 @@ def measure_plain(
         while True:
             yield from loader
 
-    source, watch = batches(), Stopwatch(device)
-    for step in range(steps + 2):
-        if step == 2:
-            watch = Stopwatch(device)
-            began = time.perf_counter()
-        with watch.part("reading and augmenting"):
-            images, labels = (tensor.to(device) for tensor in next(source))
-        with watch.part("forward and backward"):
-            loss = F.cross_entropy(network(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-        with watch.part("optimizer"):
-            optimizer.step()
-    seconds = time.perf_counter() - began
+    source = batches()
+
+    def train(steps: int, part: Callable) -> None:
+        for _ in range(steps):
+            with part("reading and augmenting"):
+                images, labels = (tensor.to(device) for tensor in next(source))
+            with part("forward and backward"):
+                loss = F.cross_entropy(network(images), labels)
+                optimizer.zero_grad()
+                loss.backward()
+            with part("optimizer"):
+                optimizer.step()
+
+    whole, watch = Stopwatch(device), Stopwatch(device)
+    train(2, nullcontext)
+    with whole.part("all"):
+        train(steps, nullcontext)
+    train(max(1, steps // 4), watch.part)
+    seconds = whole.seconds["all"]
     return Measurement("plain", "float32", steps * recipe.batch_size, seconds, dict(watch.seconds))
 
 
@@ -198,7 +203,7 @@ def main() -> None:
     network = NETWORKS[recipe.network](num_classes=len(EXPRESSIONS), **recipe.network_arguments)
     if why := misfit(network, arguments.size):
         parser.error(f"--size {arguments.size}: {why}; 112 fits.")
-    faces, device = draw_faces(4 * arguments.batch), Workers().device
+    faces, device = draw_faces((arguments.steps + 2) * arguments.batch), Workers().device
     print(
         f"{arguments.network}, {arguments.size} px, batches of {arguments.batch}, "
         f"{device_name(Workers())}, {arguments.workers} loader processes"

@@ -16,8 +16,8 @@ from fer_models.calibration import Calibration
 from fer_models.checkpoints import load_network
 from training.datasets import SPLITS, load_faces
 from training.datasets.face_set import NO_LABEL, FaceSet
-from training.distributed import Workers
-from training.engine import NotFinished, Run
+from training.distributed import Workers, refuse_several_processes
+from training.engine import BFLOAT16_HELP, NotFinished, Run
 from training.evaluate import predict_logits
 from training.metrics import Metrics, measure
 from training.recipe import Recipe, load_recipe
@@ -106,10 +106,14 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=10)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--minutes", type=float, help="stop after that many; call again to go on")
+    parser.add_argument("--bfloat16", action="store_true", help=BFLOAT16_HELP)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     kind = arguments.data.partition(":")[0]
+    if arguments.folds < 2:
+        parser.error("--folds: at least 2.")
     try:
+        refuse_several_processes()
         recipe = load_recipe(arguments.recipe, arguments.set)
         split = SPLITS.get(kind, ("",))[0]
         faces = load_faces(arguments.data, split, recipe.preprocessing, recipe.fer2013_weight)
@@ -119,7 +123,10 @@ def main() -> None:
             left = arguments.minutes
             if left is not None:
                 left = max(0.0, left - (time.monotonic() - began) / 60)
-            results.append(run_fold(recipe, faces, numbers, fold, arguments.out, kind, left))
+            bfloat16 = arguments.bfloat16
+            results.append(
+                run_fold(recipe, faces, numbers, fold, arguments.out, kind, left, bfloat16)
+            )
     except ValueError as error:
         parser.exit(2, f"{error}\n")
     except NotFinished as stopped:

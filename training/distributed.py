@@ -82,6 +82,12 @@ def join_workers() -> Workers:
     return Workers(dist.get_rank(), size, device)
 
 
+def refuse_several_processes() -> None:
+    """Raise ValueError under torchrun, for commands whose processes would write the same files."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError("Start this command once, without torchrun; training.train takes several.")
+
+
 def leave_workers() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -40,6 +40,7 @@ from training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
+BFLOAT16_HELP = "mixed precision on a CPU too, for those with AVX-512 BF16; a GPU always has it"
 SAVE_EVERY_S = 120
 SHOW_EVERY_STEPS = 20  # reading the loss waits for the GPU
 HISTORY_COLUMNS = (
@@ -185,6 +186,7 @@ class Run:
         self.origins = find_origins(recipe)  # now: a later checkpoint may take the name
         self.optimizer = build_optimizer(recipe, self.network)
         self.weights = sampling_weights(train_faces, recipe.balance)
+        self.faces_hash = train_faces.hash()
         self.steps_per_epoch = max(1, len(train_faces) // recipe.batch_size)
         self.phases = plan_phases(recipe, self.steps_per_epoch)
         self.total_steps = self.phases[-1].stop
@@ -293,7 +295,8 @@ class Run:
 
         Images of another size give other statistics, which must not linger in the average.
         """
-        phase = next(phase for phase in self.phases if self.step <= phase.stop)
+        # After the last phase for a benchmark alone, which steps on.
+        phase = next((p for p in self.phases if self.step <= p.stop), self.phases[-1])
         done = self.step - phase.start
         decay = min(self.recipe.ema_decay, (1 + done) / (10 + done))
         averaged, current = self.averaged.state_dict(), self.network.state_dict()
@@ -349,6 +352,7 @@ class Run:
         state = {
             "recipe": self.recipe.to_dict(),
             "bfloat16": self.bfloat16,
+            "faces": self.faces_hash,
             "origins": self.origins,
             "step": self.step,
             "minutes": self.minutes,
@@ -381,7 +385,8 @@ class Run:
 
     def _load_state(self) -> None:
         try:
-            state = torch.load(self.state_file, map_location=self.device, weights_only=True)
+            # On the CPU, where Adam's step counters belong; the rest is copied to the device.
+            state = torch.load(self.state_file, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise ValueError(
                 f"{self.state_file}: not a whole state ({error}); delete it to start anew."
@@ -391,7 +396,12 @@ class Run:
                 f"{self.state_file} was made by another recipe; resume with that one, or choose "
                 "another --out."
             )
-        # States did not always say this; a GPU's were in bfloat16 even so.
+        # States did not always say these; a GPU's were in bfloat16 even so.
+        if state.get("faces", self.faces_hash) != self.faces_hash:
+            raise ValueError(
+                f"{self.state_file} was made from other training faces; resume with those, or "
+                "choose another --out."
+            )
         bfloat16 = state.get("bfloat16", self.device.type == "cuda")
         if bfloat16 != self.bfloat16:
             made_in, fix = (
@@ -405,7 +415,7 @@ class Run:
             )
         self.origins = state.get("origins", self.origins)
         self.step, self.minutes = state["step"], state["minutes"]
-        self.history, self.running = state["history"], state["running"]
+        self.history, self.running = state["history"], state["running"].to(self.device)
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from fer_models.calibration import Calibration
-from fer_models.checkpoints import find_checkpoint, load_network, save_card
+from fer_models.checkpoints import Card, find_checkpoint, load_network, save_card
 from fer_models.preprocessing import Preprocessing
 from training.calibrate import fit_calibration
 from training.datasets import SPLITS, load_faces
@@ -114,6 +114,23 @@ def check_recalibration(data: str, split: str, flip: bool) -> None:
         raise ValueError("--recalibrate is for answers without their mirrors; leave --flip out.")
 
 
+def write_results(
+    arguments: argparse.Namespace, card: Card, results: dict[str, Metrics], key: str
+) -> None:
+    """Put the numbers where the command line wants them."""
+    numbers = {name: asdict(metrics) for name, metrics in results.items()}
+    if arguments.json:
+        arguments.json.write_text(json.dumps({key: numbers}, indent=2) + "\n")
+    if arguments.confusion:
+        title = f"{card.name}, {key}: {100 * results['corrected'].accuracy:.2f} %"
+        figure = draw_confusion(results["corrected"].confusion, card.labels, title)
+        save_figure(figure, arguments.confusion)
+    if arguments.write_card or arguments.recalibrate:
+        metrics = {**card.metrics, key: {"data": arguments.data.partition(":")[0], **numbers}}
+        file = find_checkpoint(arguments.checkpoint).with_suffix(".json")
+        save_card(replace(card, metrics=metrics), file)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="a shipped name or a .safetensors file")
@@ -158,18 +175,11 @@ def main() -> None:
     results = measure_both(logits, faces, card.calibration)
     for name, metrics in results.items():
         print(f"--- {name}\n{describe(metrics, faces.expressions)}")
-    numbers = {name: asdict(metrics) for name, metrics in results.items()}
     key = arguments.split + (" with flip" if arguments.flip else "")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({key: numbers}, indent=2) + "\n")
-    if arguments.confusion:
-        title = f"{card.name}, {key}: {100 * results['corrected'].accuracy:.2f} %"
-        figure = draw_confusion(results["corrected"].confusion, faces.expressions, title)
-        save_figure(figure, arguments.confusion)
-    if arguments.write_card or arguments.recalibrate:
-        metrics = {**card.metrics, key: {"data": arguments.data.partition(":")[0], **numbers}}
-        file = find_checkpoint(arguments.checkpoint).with_suffix(".json")
-        save_card(replace(card, metrics=metrics), file)
+    try:
+        write_results(arguments, card, results, key)
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"{error}\n")
 
 
 if __name__ == "__main__":

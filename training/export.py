@@ -54,7 +54,7 @@ def main() -> None:
         default = find_checkpoint(arguments.checkpoint).with_suffix(f".{arguments.format}")
         file = arguments.out or default
         export_onnx(arguments.checkpoint, file)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.exit(2, f"{error}\n")
     print(f"{file}, {file.stat().st_size / 2**20:.1f} MiB")
 

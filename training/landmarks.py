@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_models import faces
+from fer_models.checkpoints import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,15 @@ def main() -> None:
     all_hashes = np.array([pixel_hash(image) for image in images], dtype=np.uint64)
     hashes, first = np.unique(all_hashes, return_index=True)
     landmarks = pack_landmarks(find_landmarks(images[first]))
-    np.savez_compressed(arguments.out, hashes=hashes, landmarks=landmarks)
+
+    def write(path: Path) -> None:
+        with path.open("wb") as stream:
+            np.savez_compressed(stream, hashes=hashes, landmarks=landmarks)
+
+    try:
+        write_atomically(arguments.out, write)
+    except OSError as error:
+        parser.exit(2, f"{arguments.out}: cannot be written ({error})\n")
     print(f"{len(images)} images, {len(hashes)} different ones -> {arguments.out}")
 
 

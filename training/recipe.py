@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import get_args
 
 from fer_models.networks import NETWORKS
 from fer_models.preprocessing import Preprocessing
@@ -86,7 +87,18 @@ class Recipe:
         for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
                 raise ValueError(f"{key} is {getattr(self, key)!r}; use {' or '.join(allowed)}.")
-        if self.crop and max(self.sizes) > self.detail_px:
+        if self.stem_strides[-1] != 1:
+            raise ValueError("stem_strides end with 1: a checkpoint's network has that stride.")
+        for key, wrong in (
+            ("batch_size", self.batch_size < 1),
+            ("seed", self.seed < 0),
+            ("sizes", min(self.sizes) < 1),
+            ("epochs", min(self.epochs) <= 0),
+            ("ema_decay", not 0 <= self.ema_decay < 1),
+        ):
+            if wrong:
+                raise ValueError(f"{key} is {getattr(self, key)!r}; see training/recipe.py.")
+        if self.crop and self.detail_px and max(self.sizes) > self.detail_px:
             raise ValueError(f"crop takes windows of at most detail_px, {self.detail_px} pixels.")
 
     @property
@@ -135,8 +147,19 @@ def load_recipe(file: Path, overrides: list[str] = ()) -> Recipe:
     default = Recipe()
     for key, value in values.items():
         wanted = type(getattr(default, key))
-        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        if wanted is float and type(value) is int:
             values[key] = float(value)
-        elif not isinstance(value, wanted):
+        elif type(value) is not wanted:
             raise ValueError(f"{file}: {key} is {value!r}, expected {wanted.__name__}.")
+        elif wanted is list:
+            values[key] = _check_items(file, key, value, known[key])
     return replace(default, **values)
+
+
+def _check_items(file: Path, key: str, items: list, known: type) -> list:
+    """A list whose items have the type that the recipe's key asks for."""
+    (wanted,) = get_args(known)
+    items = [float(item) if wanted is float and type(item) is int else item for item in items]
+    if any(type(item) is not wanted for item in items):
+        raise ValueError(f"{file}: {key} is {items!r}, expected a list of {wanted.__name__}.")
+    return items

@@ -1,8 +1,8 @@
 """python -m training.reproduce: one table of a paper, its numbers beside ours.
 
 Trains what is missing, skips what is done, goes on with what was broken off, and writes
-TABLE.json and TABLE.md after every finished run. With `--minutes` it stops in time; a run that is
-known not to fit into what is left is not begun.
+TABLE-KIND.json and TABLE-KIND.md after every finished run. With `--minutes` it stops in time; a run
+that is known not to fit into what is left is not begun.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from fer_models.checkpoints import SHIPPED_FOLDER
 from training.crossval import measure_checkpoint, run_fold, stratified_folds
 from training.datasets import SPLITS, load_faces
 from training.datasets.source import SUBSET
-from training.engine import NotFinished, Run
+from training.distributed import refuse_several_processes
+from training.engine import BFLOAT16_HELP, NotFinished, Run
 from training.recipe import Recipe, load_recipe
 from training.records import read_record, write_json
 from training.results import write_table
@@ -118,8 +119,11 @@ def choose_job(jobs: list[Job], minutes_left: float, may_split: bool) -> Job | N
     return open_jobs[0] if open_jobs and may_split else None
 
 
-def run_job(job: Job, data: str, load: Callable, minutes: float | None) -> None:
+def run_job(job: Job, data: str, load: Callable, deadline: float | None) -> None:
     """Train a job to its end, measure it on the test split, and keep the result in its folder.
+
+    Args:
+        deadline: when training must stop, as `time.monotonic` counts; loading takes time too.
 
     Raises:
         NotFinished: if the minutes ran out; the next call goes on.
@@ -128,14 +132,20 @@ def run_job(job: Job, data: str, load: Callable, minutes: float | None) -> None:
     kind = data.partition(":")[0]
     train_split, validation_split, test_split = SPLITS[kind]
     train_faces = load(train_split, job.recipe.preprocessing, job.recipe.fer2013_weight)
+
+    def minutes_left() -> float | None:
+        return None if deadline is None else max(0.0, deadline - time.monotonic()) / 60
+
     if job.row.fold is not None:
         numbers = stratified_folds(train_faces.labels, FOLDS, job.recipe.seed)
         out = job.folder.parent
         metrics = run_fold(
-            job.recipe, train_faces, numbers, job.row.fold, out, kind, minutes, job.bfloat16
+            job.recipe, train_faces, numbers, job.row.fold, out, kind, minutes_left(), job.bfloat16
         )
     else:
+        # All splits before any training: what is missing or corrupt is found out at once.
         validation_faces = load(validation_split, job.recipe.preprocessing)
+        test_faces = load(test_split, job.recipe.preprocessing).labelled()
         run = Run(
             job.recipe,
             train_faces,
@@ -144,9 +154,8 @@ def run_job(job: Job, data: str, load: Callable, minutes: float | None) -> None:
             resume=True,
             bfloat16=job.bfloat16,
         )
-        run.train(minutes)
+        run.train(minutes_left())
         run.export("checkpoint", kind)
-        test_faces = load(test_split, job.recipe.preprocessing).labelled()
         file = job.folder / "checkpoint.safetensors"
         metrics = measure_checkpoint(file, test_faces, job.recipe.test_flip)
     card = json.loads((job.folder / "checkpoint.json").read_text())
@@ -185,21 +194,21 @@ def work(
         Whether the table is complete.
     """
     load = functools.cache(functools.partial(load_faces, data))
-    kind, began, done = data.partition(":")[0], time.monotonic(), 0
-    budget = float("inf") if minutes is None else minutes
+    kind, done = data.partition(":")[0], 0
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
 
     def write() -> None:
         write_table(results, name, kind, [(job.row, job.result) for job in jobs], options)
 
     write()
     while True:
-        left = budget - (time.monotonic() - began) / 60
+        left = float("inf") if deadline is None else (deadline - time.monotonic()) / 60
         job = choose_job(jobs, left, may_split=done == 0) if left > 0 else None
         if job is None:
             break
         logger.info("%s, %.1f minutes left", job.folder, left)
         try:
-            run_job(job, data, load, None if minutes is None else left)
+            run_job(job, data, load, deadline)
         except NotFinished as stopped:
             logger.info("%s", stopped)
             break
@@ -219,11 +228,7 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a shorter schedule, say"
     )
-    parser.add_argument(
-        "--bfloat16",
-        action="store_true",
-        help="mixed precision on a CPU too, for those with AVX-512 BF16; a GPU always has it",
-    )
+    parser.add_argument("--bfloat16", action="store_true", help=BFLOAT16_HELP)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     name, data = arguments.table, arguments.data
@@ -231,6 +236,7 @@ def main() -> None:
     words = [word for setting in arguments.set for word in ("--set", setting)]
     options = shlex.join([*words, *["--bfloat16"] * arguments.bfloat16])
     try:
+        refuse_several_processes()
         jobs = plan_jobs(
             TABLES[name],
             data,

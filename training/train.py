@@ -10,7 +10,7 @@ from pathlib import Path
 from training.datasets import SPLITS, load_faces
 from training.datasets.face_set import FaceSet
 from training.distributed import join_workers, leave_workers
-from training.engine import NotFinished, NotWritten, Run
+from training.engine import BFLOAT16_HELP, NotFinished, NotWritten, Run
 from training.recipe import Recipe, load_recipe
 
 
@@ -40,11 +40,7 @@ def main() -> None:
     parser.add_argument(
         "--compile", action="store_true", help="torch.compile; needs a C++ compiler"
     )
-    parser.add_argument(
-        "--bfloat16",
-        action="store_true",
-        help="mixed precision on a CPU too, for those with AVX-512 BF16; a GPU always has it",
-    )
+    parser.add_argument("--bfloat16", action="store_true", help=BFLOAT16_HELP)
     arguments = parser.parse_args()
     workers = join_workers()
     level = logging.INFO if workers.is_first else logging.WARNING

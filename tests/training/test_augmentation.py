@@ -122,3 +122,31 @@ def test_a_random_crop_is_a_window_of_the_pixels_as_they_are(crops):
 def test_a_window_as_large_as_the_crop_is_the_crop(crops):
     cropped = augment(crops, PREPROCESSING, recipe(crop=True), 12, seed=1)
     assert torch.allclose(cropped, PREPROCESSING.enlarge(crops), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "row", "column", "widest"),
+    [
+        ({"scale": 0.1}, 0, 0, 0.1),
+        ({"shift": 0.05}, 0, 2, 0.1),  # of a grid that is 2 wide
+        ({"shift": 0.05}, 1, 2, 0.1),
+    ],
+)
+def test_shifts_and_scales_fill_their_range_and_no_more(changes, row, column, widest):
+    found = affine_matrices(draws(2000), recipe(**changes), 12, 12)[:, row, column]
+    found = found - float(row == column)
+    assert 0.95 * widest < found.max() <= widest + 1e-6
+    assert -widest - 1e-6 <= found.min() < -0.95 * widest
+
+
+@pytest.mark.parametrize("key", ["brightness", "contrast"])
+def test_brightness_and_contrast_change_what_they_are_named_after(key):
+    crops = torch.full((500, 12, 12), 128, dtype=torch.uint8)
+    crops[:, 6:] = 118
+    lit = augment(crops, PREPROCESSING, recipe(**{key: 0.2}), 12, 0) * 0.25 + 0.5
+    means, widths = lit.mean(dim=(1, 2, 3)), lit.amax(dim=(1, 2, 3)) - lit.amin(dim=(1, 2, 3))
+    moved = {"brightness": means - 123 / 255, "contrast": widths / (10 / 255) - 1}
+    for name, change in moved.items():
+        widest = 0.2 if name == key else 0.0
+        assert change.abs().max() <= widest + 1e-4
+        assert change.max() >= 0.9 * widest and change.min() <= -0.9 * widest

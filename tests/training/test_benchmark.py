@@ -45,3 +45,12 @@ def test_a_size_that_the_head_cannot_take_names_one_that_fits(monkeypatch, capsy
     assert (
         "--size 64: at 64 pixels the map has 4x4 cells, but the head spans 7x7; 112 fits." in said
     )
+
+
+def test_more_steps_than_a_recipe_has_are_timed(monkeypatch, capsys):
+    monkeypatch.setitem(benchmark.NETWORKS, "toy", toy.ToyNetwork)
+    options = ["--network", "toy", "--size", "12", "--batch", "2", "--steps", "50"]
+    monkeypatch.setattr(sys, "argv", ["benchmark", *options, "--workers", "0"])
+    monkeypatch.setattr(benchmark, "Recipe", lambda **keys: toy.make_recipe(**keys, epochs=[0.1]))
+    benchmark.main()
+    assert "ratio" in capsys.readouterr().out

@@ -7,6 +7,7 @@ import toy
 from training import crossval
 from training.crossval import run_fold, stratified_folds
 from training.engine import NotFinished
+from training.metrics import Metrics
 
 
 def test_every_expression_is_dealt_evenly_over_the_folds():
@@ -86,3 +87,8 @@ def test_a_fold_that_another_run_finished_is_not_taken_for_ones_own(tmp_path):
     for changes in ({"lr": 0.3}, {"folds": 4}):
         with pytest.raises(ValueError, match="choose another folder"):
             run_first_fold(tmp_path, None, **changes)
+
+
+def test_the_mean_of_the_folds_is_printed():
+    folds = [Metrics(10, a, a, a, {}, 0.0, 0.0, []) for a in (0.5, 0.7)]
+    assert crossval.describe(folds).endswith("mean accuracy 0.6000, standard deviation 0.1414")

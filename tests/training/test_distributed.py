@@ -1,6 +1,7 @@
 """Two processes follow the curve of one at the same global batch."""
 
 import csv
+import importlib
 import multiprocessing
 import os
 import re
@@ -19,6 +20,12 @@ from fer_models.checkpoints import load_network
 from training.distributed import Workers
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT),
+    "OMP_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+}
 PROCESSES = multiprocessing.get_context("forkserver")
 
 
@@ -41,6 +48,7 @@ def train_with_two_processes(folder, **changes) -> None:
             "WORLD_SIZE": "2",
             "MASTER_ADDR": "localhost",
             "MASTER_PORT": str(port),
+            "CUDA_VISIBLE_DEVICES": "",  # two processes cannot share one GPU
         }
         arguments = {"network": "toy-unnormalised", **changes}
         children.append(
@@ -77,8 +85,7 @@ def test_two_processes_follow_the_curve_of_one(tmp_path, changes):
 def test_torchrun_follows_the_curve_of_one_process(tmp_path):
     toy.train(tmp_path / "one", network="toy-unnormalised")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, toy.__file__, tmp_path / "two"], check=True, env=environment)
+    subprocess.run([*command, toy.__file__, tmp_path / "two"], check=True, env=ENVIRONMENT)
     assert_same_run(tmp_path / "one", tmp_path / "two")
 
 
@@ -94,8 +101,7 @@ def run_torchrun(folder: Path, recipe: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command += ["-m", "training.train", folder / "tiny.toml"]
     command += ["--data", f"folder:{folder}", "--out", folder / "run"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
 
 
 def test_torchrun_of_the_training_command_writes_one_checkpoint(tmp_path):
@@ -129,3 +135,16 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     recipe = toy.make_recipe(batch_size=15)
     with pytest.raises(ValueError, match="multiple of their number, 2"):
         toy.engine.Run(recipe, toy.make_faces(), toy.make_faces(), tmp_path, workers=Workers(0, 2))
+
+
+@pytest.mark.parametrize("command", ["crossval", "reproduce"])
+def test_commands_of_one_process_refuse_torchruns_several(monkeypatch, capsys, command):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    arguments = {
+        "crossval": ["training/recipes/mfn.toml", "--out", "nowhere"],
+        "reproduce": ["--table", "ddamfn-2"],
+    }
+    monkeypatch.setattr(sys, "argv", [command, *arguments[command], "--data", "ferplus:nowhere"])
+    with pytest.raises(SystemExit, match="2"):
+        importlib.import_module(f"training.{command}").main()
+    assert "without torchrun" in capsys.readouterr().err

@@ -348,3 +348,38 @@ def test_a_ddamfn_starts_from_the_trunk_that_the_authors_published(
     sha256 = load_card("official-mfn").sha256
     origins = engine.find_origins(Recipe(network="ddamfn", init="official-mfn"))
     assert origins == {"sources_sha256": {"official-mfn": sha256}}
+
+
+def test_a_state_of_other_training_faces_is_refused(tmp_path):
+    toy.train(tmp_path)
+    recipe, others = toy.make_recipe(), toy.make_faces(95)
+    with pytest.raises(ValueError, match="other training faces"):
+        Run(recipe, others, toy.make_faces(40, 1), tmp_path, resume=True)
+
+
+def test_every_epoch_has_an_order_of_its_own_and_its_own_row_of_training_loss(tmp_path):
+    weights = engine.sampling_weights(toy.make_faces(), 0.0)
+    first, second = (engine.epoch_order(weights, 0.0, seed=0, epoch=epoch) for epoch in (0, 1))
+    assert first.tolist() != second.tolist()
+    recipe = toy.make_recipe(epochs=[2.0])
+    run = Run(recipe, toy.make_faces(), toy.make_faces(40, 1), tmp_path)
+    losses = []
+
+    def spy(*batch, objective=run.objective):
+        loss, logits = objective(*batch)
+        losses.append(loss.item())
+        return loss, logits
+
+    run.objective = spy
+    run.train()
+    half = len(losses) // 2
+    expected = [sum(part) / half for part in (losses[:half], losses[half:])]
+    assert [row["train_loss"] for row in run.history] == pytest.approx(expected, abs=1e-4)
+
+
+def test_gradients_are_clipped_to_the_recipes_norm(tmp_path):
+    recipe = toy.make_recipe(clip_norm=1e-3)
+    run = Run(recipe, toy.make_faces(), toy.make_faces(40, 1), tmp_path)
+    run.train_step(run.phases[0])
+    norms = [p.grad.norm() for p in run.network.parameters() if p.grad is not None]
+    assert torch.stack(norms).norm().item() == pytest.approx(1e-3, rel=1e-3)

@@ -172,3 +172,11 @@ def test_training_imports_no_page_no_detector_and_no_pyplot():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_numbers_that_cannot_be_written_end_in_one_line(checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "load_faces", lambda *arguments: toy.make_faces(30, 1))
+    missing = tmp_path / "no folder" / "numbers.json"
+    with pytest.raises(SystemExit, match="2"):
+        run_main(monkeypatch, "--checkpoint", checkpoint, "--data", "toy:x", "--json", missing)
+    assert "numbers.json" in capsys.readouterr().err

@@ -87,3 +87,26 @@ def test_a_recipe_of_an_earlier_version_loads_with_the_new_keys_at_their_default
 def test_the_input_size_is_the_last_phases():
     recipe = Recipe(sizes=[48, 96], epochs=[1.0, 1.0], stem_strides=[1, 1])
     assert recipe.preprocessing.size == 96
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "batch_size = 0",
+        "batch_size = true",
+        "sizes = ['a']",
+        "sizes = [0]",
+        "epochs = [0.0]",
+        "seed = -1",
+        "ema_decay = 2.0",
+        "stem_strides = [2]",
+    ],
+)
+def test_a_value_that_no_run_can_have_is_refused_by_name(tmp_path, line):
+    with pytest.raises(ValueError, match=line.partition(" ")[0]):
+        load_recipe(write(tmp_path, line))
+
+
+def test_whole_numbers_do_for_epochs_and_a_window_fits_the_whole_detail(tmp_path):
+    recipe = load_recipe(write(tmp_path, "epochs = [2]\ncrop = true\ndetail_px = 0"))
+    assert recipe.epochs == [2.0] and type(recipe.epochs[0]) is float

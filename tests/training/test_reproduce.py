@@ -1,13 +1,16 @@
 """The tables of the papers: what is run for them, in which order, and what is written."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
 import toy
 
 from training import reproduce, results
+from training.crossval import measure_checkpoint
 from training.datasets import SPLITS
+from training.engine import NotFinished
 from training.reproduce import Job, choose_job, plan_jobs, work
 from training.results import write_table
 from training.tables import TABLES, Row, Table
@@ -37,10 +40,11 @@ def toy_table(monkeypatch, tmp_path):
     monkeypatch.setattr(reproduce, "RECIPES", tmp_path)
     monkeypatch.setitem(TABLES, "toy", TOY_TABLE)
     monkeypatch.setitem(SPLITS, "toy", ("train", "validation", "test"))
-    seeds = {"train": 0, "validation": 1, "test": 2}
+    splits = {"train": toy.make_faces(48, 0), "validation": toy.make_faces(40, 1)}
+    splits["test"] = toy.make_faces(44, 2)
 
     def load(data, split, preprocessing, fer2013_weight=0.0):
-        return toy.make_faces(48, seeds[split])
+        return splits[split]
 
     monkeypatch.setattr(reproduce, "load_faces", load)
     return tmp_path
@@ -111,7 +115,12 @@ def test_a_table_is_trained_measured_and_written(toy_table):
     assert (slow["system"], slow["paper"], slow["seeds"]) == ("slow", 80.0, [0, 1])
     assert slow["ours"] == pytest.approx(sum(slow["accuracies"]) / 2, abs=1e-3)
     assert slow["difference"] == pytest.approx(slow["ours"] - 80, abs=1e-3)
-    assert (fast["test_images"], fast["training_images"], fast["epochs"]) == (48, 48, [2.0])
+    assert (fast["test_images"], fast["training_images"], fast["epochs"]) == (44, 48, [2.0])
+    run = toy_jobs(toy_table)[1].folder
+    measured = measure_checkpoint(run / "checkpoint.safetensors", toy.make_faces(44, 2), False)
+    assert fast["accuracies"][0] == pytest.approx(100 * measured.accuracy, abs=1e-3)
+    alone = toy_jobs(toy_table)[1].result
+    assert alone["balanced_accuracy"] == pytest.approx(100 * measured.balanced_accuracy, abs=1e-3)
     page = (toy_table / "results" / "toy-toy.md").read_text()
     assert "SHORT SCHEDULE: of the paper's 40 epochs, slow 2, fast 2." in page
     assert "different data sets" in page
@@ -212,6 +221,33 @@ def test_a_part_of_a_data_set_is_a_run_of_its_own_and_said_in_the_table(toy_tabl
 def test_an_unknown_kind_of_data_lists_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match=r"'raf:x': give the data as KIND:PATH; .*rafdb"):
         plan_jobs(TABLES["ddamfn-2"], "raf:x", [0], tmp_path, [])
+
+
+def test_a_split_that_cannot_be_read_stops_before_any_training(toy_table, monkeypatch):
+    def load(data, split, preprocessing, fer2013_weight=0.0):
+        if split == "test":
+            raise ValueError("test is damaged")
+        return toy.make_faces(48)
+
+    monkeypatch.setattr(reproduce, "load_faces", load)
+    with pytest.raises(ValueError, match="test is damaged"):
+        work("toy", "toy:x", toy_jobs(toy_table), toy_table / "results")
+    assert not (toy_table / "runs").exists()
+
+
+def test_the_minutes_that_loading_takes_are_not_trained(toy_table, monkeypatch):
+    given = []
+
+    def load(data, split, preprocessing, fer2013_weight=0.0):
+        time.sleep(0.1)
+        return toy.make_faces(48)
+
+    monkeypatch.setattr(reproduce, "load_faces", load)
+    monkeypatch.setattr(
+        reproduce.Run, "train", lambda run, minutes: given.append(minutes) or stop()
+    )
+    assert not work("toy", "toy:x", toy_jobs(toy_table), toy_table / "results", minutes=1.0)
+    assert 0 < given[0] < 1 - 3 * 0.1 / 60
 
 
 def test_no_minutes_left_means_no_run(toy_table):

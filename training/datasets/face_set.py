@@ -1,5 +1,6 @@
 """What every data set becomes: aligned crops and their targets, in memory."""
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +51,12 @@ class FaceSet:
             labels=self.labels[indices],
             names=tuple(np.array(self.names)[indices].tolist()),
         )
+
+    def hash(self) -> str:
+        """Stands for which faces these are and what they are trained towards."""
+        found = hashlib.sha256("\n".join(self.names).encode())
+        found.update(np.ascontiguousarray(self.targets))
+        return found.hexdigest()
 
     def labelled(self) -> "FaceSet":
         """The faces that have an agreed label: those that accuracy is measured on."""
