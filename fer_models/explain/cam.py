@@ -1,4 +1,4 @@
-"""Class activation maps over a trunk's features: the only import of pytorch_grad_cam.
+"""Class activation maps over a trunk's features, by the pytorch_grad_cam package.
 
 The trunk has run already, and the gradient runs through the head alone, back to the features. The
 package is given that gradient and the features, and weighs them by its method: it runs no network
