@@ -20,7 +20,7 @@ from matplotlib.font_manager import findSystemFonts, fontManager
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import PercentFormatter
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from fer_models.analysis import DISPLAY_NAMES, FaceResult, GradCam, NetworkResult
 from fer_models.explain.attention import Attention
@@ -31,6 +31,7 @@ from fer_models.words import Words, load_words
 HEAT_COLORMAP = "inferno"
 NETWORK_COLORS = {"ddamfn": "#0072B2", "mfn": "#D55E00", "resnet50": "#009E73"}
 HEAD_COLORS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442")
+HARDLY_A_LEAD = 0.05  # a head's share of the channels above the one that chance would give it
 TRACK_GREY = 225  # behind bars; seen on a light page and on a dark one
 
 FIGURE1_NETWORKS = ("resnet50", "mfn", "ddamfn")  # the paper's order of columns
@@ -134,19 +135,32 @@ def blend(below: np.ndarray, above: np.ndarray, strength: float) -> np.ndarray:
 
 def draw_attention_maps(
     attention: Attention, crop: np.ndarray, strength: float = 0.5, *, cells: bool = False
-) -> tuple[list[np.ndarray], float, float]:
-    """Every head's map over the face, then the fused one's, all on one scale.
+) -> list[tuple[np.ndarray, float, float]]:
+    """Every head's map over the face, then the fused one's, each on a scale of its own.
 
     Returns:
-        The (S,S,3) uint8 pictures, and the values that are drawn darkest and brightest.
+        Each map's (S,S,3) uint8 picture, and the values that are drawn darkest and brightest.
     """
-    maps = [*attention.maps, attention.fused]
-    low, high = float(np.min(maps)), float(np.max(maps))
-    pictures = [
-        overlay_heatmap(crop, m - low, strength=strength, maximum=high - low, cells=cells)
-        for m in maps
+    return [
+        (
+            overlay_heatmap(crop, m - m.min(), strength=strength, cells=cells),
+            float(m.min()),
+            float(m.max()),
+        )
+        for m in (*attention.maps, attention.fused)
     ]
-    return pictures, low, high
+
+
+def describe_wins(attention: Attention, number: int, words: Words) -> str:
+    """Where a head, counted from 0, won, and in how many channels it is the larger there."""
+    head = words("page.head", number=number + 1)
+    won = attention.winner == number
+    if not won.any():
+        return words("compare.won_none", head=head)
+    share = attention.winner_share[won].mean()
+    heads = len(attention.maps)
+    key = "won_hardly" if heads > 1 and share < 1 / heads + HARDLY_A_LEAD else "won"
+    return words(f"compare.{key}", head=head, cells=won.sum(), channels=f"{100 * share:.0f}")
 
 
 def draw_winners(attention: Attention, crop: np.ndarray, strength: float = 0.6) -> np.ndarray:
@@ -166,7 +180,7 @@ def _rgb(color: str) -> tuple[int, int, int]:
 
 
 def draw_faces(image: np.ndarray, boxes: Sequence[tuple], chosen: int = 0) -> np.ndarray:
-    """The image with a box around every face, the chosen one's thick: (H,W,3) uint8."""
+    """The image with a numbered box around every face, the chosen one's thick: (H,W,3) uint8."""
     drawn = image.copy()
     height, width = image.shape[:2]
     for index, box in enumerate(boxes):
@@ -179,7 +193,22 @@ def draw_faces(image: np.ndarray, boxes: Sequence[tuple], chosen: int = 0) -> np
         drawn[max(bottom - thickness + 1, 0) : bottom + 1, left : right + 1] = color
         drawn[top : bottom + 1, left : left + thickness] = color
         drawn[top : bottom + 1, max(right - thickness + 1, 0) : right + 1] = color
+        _draw_number(drawn, index + 1, (left, top), color)
     return drawn
+
+
+def _draw_number(image: np.ndarray, number: int, corner: tuple[int, int], color: tuple) -> None:
+    """Write a face's number on a patch above the box's corner, or in it where there is no room."""
+    height, width = image.shape[:2]
+    font = ImageFont.load_default(max(10, round(max(height, width) / 26)))
+    pad = max(1, font.size // 6)
+    left, top, right, bottom = (round(v) for v in font.getbbox(str(number)))
+    patch = Image.new("RGB", (right - left + 2 * pad, bottom - top + 2 * pad), color)
+    ImageDraw.Draw(patch).text((pad - left, pad - top), str(number), (0, 0, 0), font)
+    x = np.clip(corner[0], 0, max(width - patch.width, 0))
+    y = np.clip(corner[1] - patch.height, 0, max(height - patch.height, 0))
+    part = image[y : y + patch.height, x : x + patch.width]
+    part[:] = np.asarray(patch)[: part.shape[0], : part.shape[1]]
 
 
 def draw_profiles(
@@ -457,32 +486,31 @@ def _draw_heads(
     words: Words,
 ) -> None:
     """Every head's map, the fused one, and which head won."""
-    pictures, low, high = draw_attention_maps(attention, crop, strength, cells=cells)
+    maps = draw_attention_maps(attention, crop, strength, cells=cells)
     heads = [words("page.head", number=number + 1) for number in range(len(attention.maps))]
-    axes = on.subplots(1, len(heads) + 2, squeeze=False)[0]
-    scale = words("compare.dark_to_bright", low=f"{low:.2f}", high=f"{high:.2f}")
-    for axis, picture, name in zip(axes, pictures, [*heads, words("compare.fused")], strict=False):
+    *axes, last = on.subplots(1, len(heads) + 2, squeeze=False)[0]
+    names = [*heads, words("compare.fused")]
+    for axis, (picture, low, high), name in zip(axes, maps, names, strict=True):
         axis.imshow(picture)
         axis.set_title(name, fontsize=9)
+        scale = words("compare.dark_to_bright", low=f"{low:.2f}", high=f"{high:.2f}")
         axis.set_xlabel(scale, fontsize=7)
-    axes[-1].imshow(draw_winners(attention, crop, strength))
-    axes[-1].set_title(words("compare.winners"), fontsize=9)
+    last.imshow(draw_winners(attention, crop, strength))
+    last.set_title(words("compare.winners"), fontsize=9)
     keys = [
-        Patch(color=HEAD_COLORS[number], label=f"{name}: {(attention.winner == number).mean():.0%}")
-        for number, name in enumerate(heads)
+        Patch(color=HEAD_COLORS[number], label=describe_wins(attention, number, words))
+        for number in range(len(heads))
     ]
-    axes[-1].legend(
+    on.legend(
         handles=keys,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.01),
-        ncols=2,
+        loc="outside lower right",
         fontsize=7,
         frameon=False,
         handlelength=1,
         handleheight=1,
     )
     on.suptitle(words("compare.heads_title"), fontsize=9)
-    _leave_ticks_out(axes)
+    _leave_ticks_out([*axes, last])
 
 
 def _leave_ticks_out(axes: Sequence[Axes]) -> None:

@@ -9,6 +9,7 @@ from matplotlib.text import Text
 
 from fer_models import figures
 from fer_models.analysis import FaceResult, GradCam, NetworkResult
+from fer_models.explain.attention import Attention
 from fer_models.explain.faithfulness import FaithfulnessCurves
 from fer_models.faces import Face
 from fer_models.figure1 import make_figure1
@@ -16,7 +17,9 @@ from fer_models.figures import (
     FigureRow,
     blend,
     chinese_font,
+    describe_wins,
     draw_analysis,
+    draw_attention_maps,
     draw_faces,
     draw_faithfulness,
     draw_figure1,
@@ -126,6 +129,21 @@ def test_boxes_that_reach_over_the_border_are_drawn_inside():
     assert not np.array_equal(drawn, GREY) and np.array_equal(drawn[40], GREY[40])
 
 
+def test_every_box_has_its_number_at_any_size_of_the_picture():
+    for side in (20, 400, 1600):
+        image = np.full((side, side, 3), 90, np.uint8)
+        boxes = [(0.1 * side, 0.1 * side, 0.4 * side, 0.5 * side), (side - 4, side - 4, side, side)]
+        drawn = draw_faces(image, boxes, chosen=1)
+        dark = (drawn < 60).all(axis=-1)
+        for digit in np.hsplit(dark, 2):
+            assert np.ptp(np.flatnonzero(digit.any(axis=1))) + 1 >= max(6, side / 50)
+    first, third = (
+        draw_faces(np.full((400, 400, 3), 90, np.uint8), [(50, 50, 200, 200)] * count, count)
+        for count in (1, 3)
+    )
+    assert not np.array_equal(first, third)
+
+
 def test_figure1_has_the_papers_columns_and_a_record_of_what_made_it(
     analyzer, photograph, tmp_path
 ):
@@ -178,20 +196,66 @@ def test_an_analysis_is_drawn_with_what_it_explains_and_the_scale_asked_for():
         np.testing.assert_array_equal(drawn.axes[1].images[0].get_array(), expected)
 
 
-def test_an_analysis_shows_the_heads_in_the_pages_language_on_one_scale(analyzer, photograph):
+def test_an_analysis_shows_the_heads_in_the_pages_language_each_on_its_scale(analyzer, photograph):
     face = analyzer.analyze(photograph).faces[0]
-    heads = len(face.networks["ddamfn"].attention.maps)
+    shown = face.networks["ddamfn"].attention
+    heads = len(shown.maps)
     figure = draw_analysis(face, words=CHINESE)
     answers, attention = figure.subfigs
     assert attention.get_suptitle() == CHINESE("compare.heads_title")
     assert len(attention.axes) == heads + 2
-    assert len({axis.get_xlabel() for axis in attention.axes[: heads + 1]}) == 1
-    won = [text.get_text() for text in attention.axes[-1].get_legend().get_texts()]
-    shares = [int(text.rpartition(" ")[2].rstrip("%")) for text in won]
-    assert len(shares) == heads and abs(sum(shares) - 100) <= heads / 2
+    for axis, values in zip(attention.axes, [*shown.maps, shown.fused], strict=False):
+        scale = {"low": f"{values.min():.2f}", "high": f"{values.max():.2f}"}
+        assert axis.get_xlabel() == CHINESE("compare.dark_to_bright", **scale)
+    won = [text.get_text() for text in attention.legends[0].get_texts()]
+    assert won == [describe_wins(shown, number, CHINESE) for number in range(heads)]
     assert CHINESE.expression("happiness") in answers.axes[1].get_title()
     plain = draw_analysis(replace(face, networks={"mfn": face.networks["mfn"]}))
     assert len(plain.subfigs) == 1
+
+
+def made_attention(maps: np.ndarray, winner: np.ndarray, winner_share: np.ndarray) -> Attention:
+    return Attention(
+        columns=maps.mean(axis=2),
+        rows=maps.mean(axis=1),
+        maps=maps,
+        fused=maps.max(axis=0),
+        winner=winner,
+        winner_share=winner_share,
+        pairwise_mse=np.zeros((len(maps), len(maps))),
+    )
+
+
+def test_every_head_is_drawn_from_its_own_lowest_value_to_its_highest():
+    pattern = np.arange(49).reshape(7, 7) / 48
+    maps = np.stack([0.3 + 0.1 * pattern, 0.9 * pattern, np.full((7, 7), 0.5)])
+    attention = made_attention(maps, np.zeros((7, 7), int), np.ones((7, 7)))
+    drawn = draw_attention_maps(attention, GREY, 1, cells=True)
+    assert [(round(low, 2), round(high, 2)) for _, low, high in drawn] == [
+        (0.3, 0.4),
+        (0, 0.9),
+        (0.5, 0.5),
+        (0.5, 0.9),
+    ]
+    first, second, flat = (picture for picture, _, _ in drawn[:3])
+    assert np.array_equal(first, second) and len(np.unique(flat.reshape(-1, 3), axis=0)) == 1
+
+
+def test_a_win_in_hardly_more_channels_than_chance_gives_is_called_no_lead():
+    winner = np.zeros((7, 7), int)
+    winner[:2] = 1
+    share = np.where(winner == 1, 0.9, 0.52)
+    words = load_words("en")
+    attention = made_attention(np.full((3, 7, 7), 0.5), winner, share)
+    assert [describe_wins(attention, number, words) for number in range(3)] == [
+        "head 1: 35 of 49 cells, larger there in 52 of 100 channels",
+        "head 2: 14 of 49 cells, larger there in 90 of 100 channels",
+        "head 3: no cell",
+    ]
+    pair = made_attention(np.full((2, 7, 7), 0.5), winner, share)
+    assert describe_wins(pair, 0, words).endswith("52 of 100 channels: hardly a lead")
+    alone = made_attention(np.full((1, 7, 7), 0.5), 0 * winner, np.ones((7, 7)))
+    assert describe_wins(alone, 0, words).endswith("100 of 100 channels")
 
 
 def figure1_row() -> FigureRow:

@@ -10,7 +10,7 @@ from fer_models.lab.actions import (
     region_of_action,
 )
 from fer_models.lab.identities import IDENTITIES, Identity
-from fer_models.lab.parameters import BACKGROUNDS, RANGES, FaceParameters
+from fer_models.lab.parameters import BACKGROUNDS, RANGES, FaceParameters, ParametersError
 
 __all__ = [
     "ACTIONS",
@@ -20,9 +20,29 @@ __all__ = [
     "BACKGROUNDS",
     "IDENTITIES",
     "RANGES",
+    "Ablation",
     "FaceParameters",
     "Identity",
+    "ParametersError",
+    "Sweep",
+    "ablate_actions",
     "expression_actions",
     "mirror_name",
     "region_of_action",
+    "render_face",
+    "sweep",
 ]
+
+
+def __getattr__(name: str):
+    # What draws is imported when it is asked for: `python -m fer_models.lab.render` runs a module
+    # that must not have been imported with its package.
+    if name == "render_face":
+        from fer_models.lab.render import render_face
+
+        return render_face
+    if name in ("Ablation", "Sweep", "ablate_actions", "sweep"):
+        from fer_models.lab import experiments
+
+        return getattr(experiments, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

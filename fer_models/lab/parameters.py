@@ -1,7 +1,7 @@
 """All a Lab picture depends on, in one frozen dataclass that travels as JSON."""
 
 import json
-import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from fer_models.lab.actions import ACTIONS, expression_actions, mirror_name
 from fer_models.lab.identities import IDENTITIES
+from fer_models.words import load_words
 
 BACKGROUNDS = ("plain", "blurred")
 RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -22,6 +23,21 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 
 
+class ParametersError(ValueError):
+    """Parameters that are none; the message says what is wrong and what to do.
+
+    Args:
+        key: the message's entry in the words' section `[lab]`, so that a page can say it in its
+            own language.
+        values: what fills the message.
+    """
+
+    def __init__(self, key: str, **values):
+        self.key = f"lab.{key}"
+        self.values = values
+        super().__init__(load_words()(self.key, **values))
+
+
 @dataclass(frozen=True)
 class FaceParameters:
     """A face of the Lab. Angles in degrees, sides are the subject's unless said otherwise.
@@ -32,7 +48,7 @@ class FaceParameters:
     picture's right at a positive azimuth, from above at a positive elevation.
 
     Raises:
-        ValueError: if a value has a wrong type or range, or an action's name is unknown.
+        ParametersError: if a value has a wrong type or range, or an action's name is unknown.
     """
 
     identity: int = 0
@@ -45,25 +61,23 @@ class FaceParameters:
     background: str = "plain"
 
     def __post_init__(self) -> None:
-        if isinstance(self.identity, bool) or not isinstance(self.identity, Integral):
-            raise ValueError(f"identity is {self.identity!r}; give a whole number.")
-        if not 0 <= self.identity < len(IDENTITIES):
-            raise ValueError(f"identity is {self.identity}; give 0 to {len(IDENTITIES) - 1}.")
+        last = len(IDENTITIES) - 1
+        whole = isinstance(self.identity, Integral) and not isinstance(self.identity, bool)
+        if not whole or not 0 <= self.identity <= last:
+            given = reprlib.repr(self.identity)
+            raise ParametersError("wrong_identity", value=given, last=last)
         object.__setattr__(self, "identity", int(self.identity))
         for name, (low, high) in RANGES.items():
             object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
         if self.background not in BACKGROUNDS:
-            raise ValueError(
-                f"background is {self.background!r}; use one of {', '.join(BACKGROUNDS)}."
-            )
+            given, known = reprlib.repr(self.background), ", ".join(BACKGROUNDS)
+            raise ParametersError("wrong_background", value=given, known=known)
         if not isinstance(self.actions, Mapping):
-            raise ValueError("actions must map names to strengths, such as {'jawOpen': 0.5}.")
+            raise ParametersError("wrong_actions")
         actions = {}
         for action, strength in self.actions.items():
             if action not in ACTIONS:
-                raise ValueError(
-                    f"{action!r} is no facial action; use one of {', '.join(ACTIONS)}."
-                )
+                raise ParametersError("unknown_action", value=reprlib.repr(action))
             actions[action] = _number(action, strength, 0.0, 1.0)
         # One order and no zeros, so that equal faces compare equal and render to equal pixels.
         ordered = {a: actions[a] for a in ACTIONS if actions.get(a)}
@@ -117,24 +131,26 @@ class FaceParameters:
         """Parameters from `to_json`'s text; absent keys take their defaults.
 
         Raises:
-            ValueError: if the text is no JSON object, or has an unknown key or a bad value.
+            ParametersError: if the text is no JSON object, or has an unknown key or a bad value.
         """
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"The parameters are no valid JSON ({error}).") from error
+            raise ParametersError("no_json", line=error.lineno, column=error.colno) from None
+        except ValueError:  # Python reads no number of more than 4300 digits
+            raise ParametersError("long_number") from None
         if not isinstance(values, dict):
-            raise ValueError("The parameters must be a JSON object, as written by --json.")
+            raise ParametersError("no_object")
         names = [f.name for f in fields(cls)]
-        unknown = sorted(set(values) - set(names))
-        if unknown:
-            raise ValueError(f"Unknown parameter {', '.join(unknown)}; use {', '.join(names)}.")
+        for name in values:
+            if name not in names:
+                known = ", ".join(names)
+                raise ParametersError("unknown_parameter", value=reprlib.repr(name), known=known)
         return cls(**values)
 
 
 def _number(name: str, value: object, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{name} is {value!r}; give a number from {low:g} to {high:g}.")
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value:g}; give a number from {low:g} to {high:g}.")
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+        limits = {"low": f"{low:g}", "high": f"{high:g}"}
+        raise ParametersError("wrong_number", name=name, value=reprlib.repr(value), **limits)
     return float(value)

@@ -83,7 +83,7 @@ def run_batch(
         stopped: asked after every picture.
     """
     if not files:
-        yield BatchView(html.notice(words("batch.empty")))
+        yield BatchView(describe_files(files, words))
         return
     yield BatchView(html.notice(words("batch.listing")))
     try:
@@ -242,6 +242,13 @@ def draw_problems(problems: Sequence[Problem], words: Words) -> str:
     )
 
 
+def describe_files(files: Sequence[Upload] | None, words: Words) -> str:
+    """The line before a run."""
+    if not files:
+        return html.notice(words("batch.empty"))
+    return html.notice(words("batch.given", count=len(files)))
+
+
 def add_files(files: list[Upload] | None, more: list[Upload] | None) -> list[Upload]:
     """The list of files with a folder's pictures and zips at its end."""
     return [*(files or []), *(more or [])]
@@ -253,7 +260,8 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
     Args:
         choice: the visitor's checkpoints, as the Models tab sets them.
     """
-    ticket = gr.State([0])  # counts starts and stops; changed in place, so that a run sees it
+    # Counts the runs and changes, and the stops; changed in place, so that a run sees it.
+    ticket = gr.State([0, 0])
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280):
             files = gr.File(
@@ -277,7 +285,7 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
             about = words("batch.about", pictures=LIMITS.pictures, megabytes=LIMITS.megabytes)
             gr.Markdown(about)
         with gr.Column(scale=3, min_width=320):
-            line = gr.HTML(html.notice(words("batch.empty")), elem_id="batch-line", min_height=84)
+            line = gr.HTML(describe_files(None, words), elem_id="batch-line", min_height=84)
             with gr.Row():
                 downloads = [
                     gr.DownloadButton(
@@ -301,21 +309,37 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
 
     def run(files, face_crop, chosen, ticket):
         ticket[0] += 1
-        mine = ticket[0]
+        mine = list(ticket)
         analyzer, view = choices.analyzer(chosen), None
-        for view in run_batch(analyzer, files, face_crop, words, lambda: ticket[0] != mine):
+        for view in run_batch(analyzer, files, face_crop, words, lambda: ticket != mine):
+            if ticket[0] != mine[0]:  # the files or the setting changed meanwhile
+                # Gradio sends a generator's last output once more when it ends.
+                yield [gr.skip()] * len(shown)
+                return
             yield show(view, True)
         yield show(view, False)
 
-    def ask_to_stop(ticket):
+    def forget(files, ticket):
         ticket[0] += 1
+        return show(BatchView(describe_files(files, words)), False)
+
+    def ask_to_stop(ticket):
+        ticket[1] += 1
         return html.notice(words("batch.stopping")), gr.update(interactive=False)
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     shown = [line, results, *downloads, start, stop]
-    start.click(run, [files, face_crop, choice, ticket], shown, **private)
+    start.click(run, [files, face_crop, choice, ticket], shown, trigger_mode="multiple", **private)
     # Without `cancels`: the run ends by itself after its picture, and hands over what it has.
     stop.click(ask_to_stop, ticket, [line, stop], **private)
+    gr.on(
+        [files.change, face_crop.input],
+        forget,
+        [files, ticket],
+        shown,
+        trigger_mode="always_last",
+        **private,
+    )
     folder.upload(add_files, [files, folder], files, js=NAME_FOLDERS, **private)
 
 

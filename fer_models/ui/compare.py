@@ -49,8 +49,6 @@ VIEWS = ("over", "beside", "wipe")
 CARD_SIDE_PX = 336
 MAP_SIDE_PX = 168
 SMALL_FACE_PX = 48
-CARD_HEIGHT_PX = 690
-ATTENTION_HEIGHT_PX = 330
 KEEP_STATE_S = 3600
 PHOTOGRAPH = "eileen_collins.jpg"
 EXAMPLES_FOLDER = Path(__file__).resolve().parent.parent.parent / "assets" / "examples"
@@ -215,15 +213,15 @@ def draw_cards(view: View, look: Look, words: Words) -> list[str]:
 
 
 def draw_attention(view: View, crop: np.ndarray, look: Look, words: Words) -> str:
-    """DDAMFN's heads over the card's crop, all on one scale; empty where DDAMFN is missing."""
+    """DDAMFN's heads over the card's crop; empty where DDAMFN is missing."""
     result = view.result.networks.get("ddamfn")
     if result is None or result.attention is None:
         return ""
     attention = result.attention
     crop = np.asarray(Image.fromarray(crop).reduce(CARD_SIDE_PX // MAP_SIDE_PX))
-    pictures, low, high = draw_attention_maps(attention, crop, look.strength, cells=look.cells)
+    maps = draw_attention_maps(attention, crop, look.strength, cells=look.cells)
     winners = draw_winners(attention, crop, look.strength)
-    return html.attention_row(attention, pictures, winners, low, high, words)
+    return html.attention_row(attention, maps, winners, words)
 
 
 def write_json(view: View) -> str:
@@ -440,8 +438,8 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
             faces = gr.Gallery(
                 label=words("compare.faces"),
                 show_label=False,
-                columns=4,
-                height=190,
+                columns=3,
+                height="auto",
                 allow_preview=False,
                 buttons=[],
                 visible=False,
@@ -469,29 +467,26 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
                 )
                 restore = gr.Button(words("compare.restore"), size="sm", elem_id="restore")
         with gr.Column(min_width=280, elem_classes="compare-main"):
-            with gr.Row(equal_height=True):
-                cards = []
-                for name in PAGE_NETWORKS:
-                    with gr.Column(min_width=240):
-                        empty = html.empty_card(name)
-                        card = gr.HTML(empty, elem_id=f"card-{name}", min_height=CARD_HEIGHT_PX)
-                        cards.append(card)
+            with gr.Row(equal_height=True, elem_classes="compare-cards"):
+                cards = [
+                    gr.HTML(html.empty_card(name), elem_id=f"card-{name}") for name in PAGE_NETWORKS
+                ]
             gr.HTML(html.heat_legend(words))
-            attention = gr.HTML(elem_id="attention", min_height=ATTENTION_HEIGHT_PX)
+            attention = gr.HTML(elem_id="attention")
             with gr.Row():
                 json_button = gr.DownloadButton(
                     words("page.download_json"), interactive=False, size="sm"
                 )
-                with gr.Column(visible=False, min_width=160) as figure_column:
-                    download_button(
-                        words("compare.download_figure"),
-                        lambda view, *values: write_figure(view, Look(*values), words),
-                        [view_state, *settings.look],
-                        "save-figure",
-                    )
+                figure_button = download_button(
+                    words("compare.download_figure"),
+                    lambda view, *values: write_figure(view, Look(*values), words),
+                    [view_state, *settings.look],
+                    "save-figure",
+                    interactive=False,
+                )
     shown = [line, *cards, attention]
     drawn = [*cards, attention]
-    downloads = [json_button, figure_column]
+    downloads = [json_button, figure_button]
     chooser = [overview, faces]
     results = [view_state, *shown, *downloads]
 
@@ -503,11 +498,12 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
             (align_face(found.image, face.landmarks), words("compare.face_number", number=number))
             for number, face in enumerate(found.faces, start=1)
         ]
-        return [gr.update(value=boxed, visible=True), gr.update(value=crops, visible=True)]
+        gallery = gr.update(value=crops, selected_index=found.chosen, visible=True)
+        return [gr.update(value=boxed, visible=True), gallery]
 
     def clear(text: str) -> list:
         empty = [html.empty_card(name) for name in PAGE_NETWORKS]
-        off = gr.update(value=None, interactive=False), gr.update(visible=False)
+        off = gr.update(value=None, interactive=False), gr.update(interactive=False)
         return [None, text, *empty, "", *off]
 
     def start(file, is_crop, ticket, wanted):
@@ -542,7 +538,7 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
             done = draw_cards(view, look, words)
             yield [view, describe_view(view, words), *done, gr.skip(), gr.skip()]
         button = gr.update(value=write_json(view), interactive=True)
-        buttons = [button, gr.update(visible=True)]
+        buttons = [button, gr.update(interactive=True)]
         if ticket != mine:
             buttons = [gr.skip()] * len(buttons)
         yield [*[gr.skip()] * (1 + len(shown)), *buttons]
@@ -629,6 +625,12 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
         then_explain(trigger(ask_anew, [settings.target, ticket], settings.minus, **latest))
     for component in settings.look:
         component.change(redraw, [view_state, *settings.look], drawn, **latest)
+    settings.view.change(
+        lambda view: gr.update(info=words("compare.strength_beside") if view == "beside" else ""),
+        settings.view,
+        settings.strength,
+        **latest,
+    )
     for component in asked_and_drawn:
         component.change(keep_settings, keeping, kept, **latest)
 

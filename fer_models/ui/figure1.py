@@ -26,6 +26,7 @@ from fer_models.words import LANGUAGES, Words, load_words
 
 SLOTS = EXPRESSIONS[:7]  # the basic expressions, in the published label order
 SLOT_HEIGHT_PX = 200
+DOWNLOADS = ("png", "pdf", "json")
 
 
 def sample_file(expression: str) -> str:
@@ -122,7 +123,7 @@ def add_row(file: str, files: list[str] | None) -> list[str]:
 
 
 def receive_face(file: str, expression: str | None, files: list[str] | None, words: Words) -> list:
-    """What the slots, the further pictures and the line show once the Lab has sent a face.
+    """What the slots, the further pictures and `Figure1Tab.shown` are once the Lab has sent a face.
 
     Args:
         expression: the one that the face poses, if any; a slot's own face gives way to it.
@@ -130,8 +131,25 @@ def receive_face(file: str, expression: str | None, files: list[str] | None, wor
     slots = [file if name == expression else gr.skip() for name in SLOTS]
     if expression in SLOTS:
         message = words("figure1.received", expression=words.expression(expression))
-        return [*slots, gr.skip(), html.notice(message)]
-    return [*slots, add_row(file, files), html.notice(words("figure1.received_more"))]
+        return [*slots, gr.skip(), *show_figure(html.notice(message), begun=False)]
+    message = words("figure1.received_more")
+    return [*slots, add_row(file, files), *show_figure(html.notice(message), begun=False)]
+
+
+def show_figure(
+    line: str, paths: Sequence[str] | None = None, running: bool = False, begun: bool = True
+) -> list:
+    """What `Figure1Tab.shown` holds: a line, and the figure with its files if it is done.
+
+    Args:
+        begun: whether the line speaks of a drawing, so that a change of the faces replaces it.
+    """
+    files = [
+        gr.update(value=path, interactive=path is not None)
+        for path in paths or [None] * len(DOWNLOADS)
+    ]
+    buttons = [gr.update(interactive=not running), gr.update(interactive=running)]
+    return [begun, line, paths[0] if paths else None, *files, *buttons]
 
 
 @dataclass(frozen=True)
@@ -141,12 +159,12 @@ class Figure1Tab:
     Attributes:
         slots: expression -> its picture input.
         files: the further pictures.
-        line: the notice above the figure.
+        shown: all that `show_figure` sets; the first holds its `begun`.
     """
 
     slots: dict[str, gr.Image]
     files: gr.File
-    line: gr.HTML
+    shown: list
 
 
 def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figure1Tab:
@@ -159,6 +177,7 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
     if drawable_words(words) is not words:
         about += words("figure1.english")
     gr.Markdown(about)
+    begun = gr.State(False)
     with gr.Row(elem_id="figure1-slots"):
         slots = {
             name: picture_input(
@@ -187,7 +206,9 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
         )
     with gr.Row():
         start = gr.Button(words("figure1.draw"), variant="primary", scale=4, elem_id="figure1-draw")
-        stop = gr.Button(words("page.stop"), scale=0, min_width=120, elem_id="figure1-stop")
+        stop = gr.Button(
+            words("page.stop"), interactive=False, scale=0, min_width=120, elem_id="figure1-stop"
+        )
     line = gr.HTML(html.notice(words("figure1.before")), elem_id="figure1-line")
     with gr.Row():
         downloads = [
@@ -197,11 +218,11 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
                 size="sm",
                 elem_id=f"figure1-{kind}",
             )
-            for kind in ("png", "pdf", "json")
+            for kind in DOWNLOADS
         ]
     with gr.Column(elem_id="figure1-paper"):
         picture = gr.Image(
-            label=words("figure1.figure"),
+            show_label=False,
             type="filepath",
             interactive=False,
             buttons=["fullscreen"],
@@ -212,17 +233,24 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
 
     def draw(chosen, files, *slots):
         rows = name_rows(slots, files, words)
-        for text, paths in draw_rows(choices.analyzer(chosen), rows, words):
-            if paths is None:
-                yield [text, *[gr.skip()] * (1 + len(downloads))]
-                continue
-            yield [text, paths[0], *(gr.update(value=p, interactive=True) for p in paths)]
+        for step in draw_rows(choices.analyzer(chosen), rows, words):
+            yield show_figure(step[0], running=True)
+        yield show_figure(*step)
+
+    def forget(begun):
+        if not begun:
+            return [gr.skip()] * len(shown)
+        return show_figure(html.notice(words("figure1.changed")), begun=False)
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     pictures = list(slots.values())
     asked = [choice, files, *pictures]
-    run = start.click(draw, asked, [line, picture, *downloads], **private)
-    stop.click(lambda: html.notice(words("page.stopped")), None, line, cancels=run, **private)
+    shown = [begun, line, picture, *downloads, start, stop]
+    run = start.click(draw, asked, shown, **private)
+    stopped = html.notice(words("page.stopped"))
+    stop.click(lambda: show_figure(stopped), None, shown, cancels=run, **private)
     fill.click(lambda *given: fill_slots(given), pictures, pictures, **private)
     clear.click(lambda: [None] * (len(SLOTS) + 1), None, [*pictures, files], **private)
-    return Figure1Tab(slots, files, line)
+    changes = [component.change for component in (*pictures, files)]
+    gr.on(changes, forget, begun, shown, trigger_mode="always_last", cancels=run, **private)
+    return Figure1Tab(slots, files, shown)

@@ -52,8 +52,6 @@ from fer_models.words import Words
 NETWORK = "ddamfn"
 MAP_SIDE_PX = 252  # a multiple of 7, so that the cells' edges fall on whole pixels
 SCALES = ("own", "unit")
-ROW_HEIGHT_PX = 460
-OFF_HEIGHT_PX = 380
 
 
 @dataclass(frozen=True)
@@ -497,7 +495,7 @@ def build_heads_tab(
         with gr.Row():
             look = _build_look(words)
         gr.HTML(f"<h2>{words('heads.mean')}</h2>", elem_classes="heads-title")
-        mean = gr.HTML(elem_id="heads-mean", min_height=ROW_HEIGHT_PX)
+        mean = gr.HTML(elem_id="heads-mean")
         gr.HTML(f"<h2>{words('heads.channel_title')}</h2>", elem_classes="heads-title")
         with gr.Row(equal_height=False):
             label = words("heads.channel")
@@ -510,10 +508,10 @@ def build_heads_tab(
                         ("different", most_different_channel),
                     )
                 }
-        one = gr.HTML(elem_id="heads-one", min_height=ROW_HEIGHT_PX)
-        differences = gr.HTML(elem_id="heads-differences", min_height=130)
+        one = gr.HTML(elem_id="heads-one")
+        differences = gr.HTML(elem_id="heads-differences")
         gr.HTML(f"<h2>{words('heads.off')}</h2>", elem_classes="heads-title")
-        off = gr.HTML(elem_id="heads-off", min_height=OFF_HEIGHT_PX)
+        off = gr.HTML(elem_id="heads-off")
         shown = [view_state, channel, *look]
         with gr.Row():
             download_button(

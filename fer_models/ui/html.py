@@ -9,7 +9,7 @@ from PIL import Image
 
 from fer_models.analysis import DISPLAY_NAMES, GradCam, NetworkResult
 from fer_models.explain.attention import Attention
-from fer_models.figures import HEAD_COLORS, NETWORK_COLORS, heat_colors
+from fer_models.figures import HEAD_COLORS, NETWORK_COLORS, describe_wins, heat_colors
 from fer_models.words import Words
 
 # Features times the logit's gradient are parts of the logit. Grad-CAM++ weighs by a quotient of the
@@ -203,30 +203,31 @@ def heat_legend(words: Words) -> str:
 
 def attention_row(
     attention: Attention,
-    pictures: list[np.ndarray],
+    maps: list[tuple[np.ndarray, float, float]],
     winners: np.ndarray,
-    low: float,
-    high: float,
     words: Words,
 ) -> str:
     """DDAMFN's heads: a picture for each head, the fused map, and which head won where.
 
     Args:
-        pictures: of every head, then of the fused map, drawn on the scale `low` to `high`.
+        maps: what `draw_attention_maps` gave.
         winners: the winner map drawn over the face.
     """
     heads = [words("page.head", number=i + 1) for i in range(len(attention.maps))]
     names = [*heads, words("compare.fused")]
     cells = [
-        figure(image_tag(picture, words("compare.head_alt", name=name)), name)
-        for name, picture in zip(names, pictures, strict=True)
+        figure(
+            image_tag(picture, words("compare.head_alt", name=name))
+            + color_bar(high, low, form=".2f"),
+            name,
+        )
+        for name, (picture, low, high) in zip(names, maps, strict=True)
     ]
     cells.append(figure(image_tag(winners, words("compare.winners_alt")), words("compare.winners")))
     keys = "".join(
         f'<span class="fer-key"><i style="background:{HEAD_COLORS[i]}"></i>'
-        + words("compare.won", head=head, share=f"{(attention.winner == i).mean():.0%}")
-        + "</span>"
-        for i, head in enumerate(heads)
+        f"{describe_wins(attention, i, words)}</span>"
+        for i in range(len(heads))
     )
     differences = [
         words(
@@ -240,8 +241,6 @@ def attention_row(
     ]
     about = words(
         "compare.heads_about",
-        low=f"{low:.2f}",
-        high=f"{high:.2f}",
         differences="; ".join(differences) or words("compare.one_head"),
     )
     return (

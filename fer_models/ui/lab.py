@@ -9,11 +9,11 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
+from fer_models.analysis import PAGE_NETWORKS, Analysis, Analyzer, NetworkResult
 from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import align_face
-from fer_models.figures import overlay_heatmap
+from fer_models.figures import draw_analysis, drawable_words, overlay_heatmap, save_figure
 from fer_models.lab import (
     ACTIONS,
     ACTIONS_OF_REGION,
@@ -21,6 +21,8 @@ from fer_models.lab import (
     IDENTITIES,
     RANGES,
     FaceParameters,
+    ParametersError,
+    expression_actions,
     mirror_name,
 )
 from fer_models.lab.measure import find_face
@@ -32,7 +34,7 @@ from fer_models.ui.lab_face import SIDEWAYS, action_label, draw, is_shown, regio
 from fer_models.ui.picture import download_button, make_download_folder
 from fer_models.words import Words
 
-START = FaceParameters().with_expression("happiness", 0.8)
+START = FaceParameters().with_expression("happiness")
 OVERLAY_SIDE_PX = 224
 MAX_JSON_BYTES = 100_000
 CUSTOM = "lab-face"
@@ -61,6 +63,21 @@ def shown_expression(parameters: FaceParameters, expression: str | None) -> str 
     return expression if parameters.actions else "neutral"
 
 
+def recognise_recipe(parameters: FaceParameters) -> tuple[str | None, float]:
+    """Which expression's recipe the face shows, and how strongly; None and 1 where it shows none.
+
+    The strength is one that the slider has, in hundredths.
+    """
+    if not parameters.actions:
+        return "neutral", 1.0
+    for expression in EXPRESSIONS[1:]:
+        action, full = next(iter(expression_actions(expression).items()))
+        strength = round(parameters.actions.get(action, 0.0) / full, 2)
+        if strength <= 1 and parameters == parameters.with_expression(expression, strength):
+            return expression, strength
+    return None, 1.0
+
+
 def write_png(parameters: FaceParameters, expression: str | None = None) -> str:
     """The face as a PNG file; its path. The name's start is that of a row in Figure 1."""
     file = make_download_folder() / f"{_file_name(parameters, expression)}.png"
@@ -79,18 +96,30 @@ def write_answers(
     analyzer: Analyzer, parameters: FaceParameters, expression: str | None = None
 ) -> str:
     """What the cards show of the face, heatmaps in numbers included, as a JSON file; its path."""
-    image = draw(parameters)
-    face = find_face(image)
-    answers = {}
-    if face is not None:
-        analysis = analyzer.analyze_faces(image, [face], networks=PAGE_NETWORKS)
-        answers = analysis.faces[0].networks
+    analysis = ask(analyzer, parameters)
+    answers = analysis.faces[0].networks if analysis else {}
     report = {
         "face": json.loads(parameters.to_json()),
         "networks": {name: network_report(answer) for name, answer in answers.items()},
     }
     file = make_download_folder() / f"{_file_name(parameters, expression)}_answers.json"
     file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return str(file)
+
+
+def write_figure(
+    analyzer: Analyzer, parameters: FaceParameters, expression: str | None, words: Words
+) -> str:
+    """The face, its heatmaps and the answers to it as a PNG file; its path.
+
+    Raises:
+        gr.Error: if no face is found.
+    """
+    analysis = ask(analyzer, parameters)
+    if analysis is None:
+        raise gr.Error(words("lab.no_face"), print_exception=False)
+    file = make_download_folder() / f"{_file_name(parameters, expression)}_answers.png"
+    save_figure(draw_analysis(analysis.faces[0], words=drawable_words(words)), file)
     return str(file)
 
 
@@ -114,8 +143,9 @@ def read_json(file: str, words: Words) -> FaceParameters:
         raise ValueError(words("lab.no_text", file=path.name)) from None
     except RecursionError:
         raise ValueError(words("lab.too_deep", file=path.name)) from None
-    except ValueError as error:
-        raise ValueError(words("lab.bad_file", file=path.name, error=error)) from None
+    except ParametersError as error:
+        text = words(error.key, **error.values)
+        raise ValueError(words("lab.bad_file", file=path.name, error=text)) from None
 
 
 def show_face(parameters: FaceParameters, words: Words) -> str:
@@ -128,12 +158,12 @@ def show_face(parameters: FaceParameters, words: Words) -> str:
 
 def lab_card(name: str, result: NetworkResult, overlay: np.ndarray | None, words: Words) -> str:
     """A network's column: its answer, all probabilities and, if wanted, the face under the heat."""
-    target = words.expression(result.gradcam.target)
     picture = ""
     if overlay is not None:
-        alt = words("lab.heatmap_alt", network=DISPLAY_NAMES[name], target=target)
-        picture = html.image_tag(overlay, alt)
-        picture += f'<p class="fer-caption">{words("lab.heatmap_about", target=target)}</p>'
+        alt, about = html.describe_heatmap(name, result.gradcam, words)
+        unit = html.heat_unit(result.gradcam.method, words)
+        picture = html.image_tag(overlay, alt) + html.color_bar(result.gradcam.max, unit=unit)
+        picture += f'<p class="fer-caption">{about}</p>'
     return html.card(
         name,
         f"{html.heading(name)}{html.answer_line(result, words)}"
@@ -142,19 +172,24 @@ def lab_card(name: str, result: NetworkResult, overlay: np.ndarray | None, words
     )
 
 
+def ask(analyzer: Analyzer, parameters: FaceParameters) -> Analysis | None:
+    """What the page's networks answer to the face; None where it is not found in its picture."""
+    image = draw(parameters)
+    face = find_face(image)
+    return face and analyzer.analyze_faces(image, [face], networks=PAGE_NETWORKS)
+
+
 def measure(
     analyzer: Analyzer, parameters: FaceParameters, heatmaps: bool, words: Words
 ) -> list[str]:
     """What the networks answer to the face: the line above the cards, and three cards."""
-    image = draw(parameters)
-    face = find_face(image)
-    if face is None:
+    analysis = ask(analyzer, parameters)
+    if analysis is None:
         blank = [html.empty_card(name) for name in PAGE_NETWORKS]
         return [html.notice(words("lab.no_face"), "problem"), *blank]
-    analysis = analyzer.analyze_faces(image, [face], networks=PAGE_NETWORKS)
-    result = analysis.faces[0]
+    image, result = draw(parameters), analysis.faces[0]
     unavailable = unavailable_networks(analysis.unavailable, words)
-    crop = align_face(image, face.landmarks, OVERLAY_SIDE_PX) if heatmaps else None
+    crop = align_face(image, result.face.landmarks, OVERLAY_SIDE_PX) if heatmaps else None
     cards = []
     for name in PAGE_NETWORKS:
         answer = result.networks.get(name)
@@ -163,7 +198,7 @@ def measure(
             continue
         overlay = overlay_heatmap(crop, answer.gradcam.values) if heatmaps else None
         cards.append(lab_card(name, answer, overlay, words))
-    view = View(Picture(image, [face]), result, analysis.unavailable)
+    view = View(Picture(image, [result.face]), result, analysis.unavailable)
     return [describe_view(view, words), *cards]
 
 
@@ -282,6 +317,9 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
     def write_answers_file(text, shown, chosen):
         return write_answers(choices.analyzer(chosen), FaceParameters.from_json(text), shown)
 
+    def write_figure_file(text, shown, chosen):
+        return write_figure(choices.analyzer(chosen), FaceParameters.from_json(text), shown, words)
+
     with gr.Row(equal_height=False, elem_classes="lab-bench"):
         with gr.Column(scale=2, min_width=300, elem_classes="lab-controls"):
             expression = gr.Radio(
@@ -291,7 +329,7 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
                 elem_id="lab-expression",
             )
             intensity = gr.Slider(
-                0, 1, value=0.8, step=0.01, label=words("lab.intensity"), elem_id="lab-intensity"
+                0, 1, value=1, step=0.01, label=words("lab.intensity"), elem_id="lab-intensity"
             )
             people = gr.Row(equal_height=False, elem_classes="lab-run")
             controls = _build_controls(words)
@@ -316,12 +354,16 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
                             [face, expression],
                             f"lab-{kind}",
                         )
-                    download_button(
-                        words("lab.save_answers"),
-                        write_answers_file,
-                        [face, expression, choice],
-                        "lab-answers",
-                    )
+                    for kind, write in (
+                        ("answers", write_answers_file),
+                        ("figure", write_figure_file),
+                    ):
+                        download_button(
+                            words(f"lab.save_{kind}"),
+                            write,
+                            [face, expression, choice],
+                            f"lab-{kind}",
+                        )
                     load = gr.UploadButton(
                         words("lab.load"), file_types=[".json"], size="sm", elem_id="lab-load"
                     )
@@ -332,11 +374,11 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
                     gr.HTML(html.empty_card(name), elem_id=f"lab-card-{name}", min_height=290)
                     for name in PAGE_NETWORKS
                 ]
-    build_experiments(choices, choice, face, controls.symmetric, words)
+    build_experiments(choices, choice, face, expression, controls.symmetric, words)
 
-    everything = [face, posed, known, picture, problem, expression, *controls.all()]
+    everything = [face, posed, known, picture, problem, expression, intensity, *controls.all()]
 
-    def show(parameters, symmetric, chosen, count):
+    def show(parameters, symmetric, chosen, count, strength=None):
         return [
             parameters.to_json(),
             count + 1,
@@ -344,6 +386,7 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
             show_face(parameters, words),
             gr.update(visible=False),
             chosen,
+            gr.skip() if strength is None else strength,
             *controls.updates(parameters, symmetric),
         ]
 
@@ -368,7 +411,7 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
         return show(locked, symmetric, chosen if locked == parameters else None, count)
 
     def start_anew(count):
-        return show(FaceParameters(), True, "neutral", count)
+        return show(FaceParameters(), True, "neutral", count, 1.0)
 
     def load_file(count, file):
         try:
@@ -378,7 +421,8 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
             text = html.notice(str(error), "problem")
             skipped[everything.index(problem)] = gr.update(value=text, visible=True)
             return skipped
-        return show(parameters, parameters == lock_sides(parameters), None, count)
+        recipe = recognise_recipe(parameters)
+        return show(parameters, parameters == lock_sides(parameters), recipe[0], count, recipe[1])
 
     def show_first(text):
         return show_face(FaceParameters.from_json(text), words)

@@ -1,7 +1,8 @@
 """The Lab's two experiments: the tuning curve, and which action matters."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from html import escape
 
 import gradio as gr
@@ -13,6 +14,7 @@ from fer_models.expressions import EXPRESSIONS
 from fer_models.lab import ACTIONS, RANGES, FaceParameters
 from fer_models.lab.experiments import Sweep, remove_actions
 from fer_models.lab.measure import (
+    MIN_CHANGE,
     Claim,
     NoFaceError,
     judge_claims,
@@ -24,13 +26,18 @@ from fer_models.ui import html
 from fer_models.ui.lab_curve import draw_curves, draw_curves_file, format_value
 from fer_models.ui.lab_face import action_label, draw, group_label, is_shown, region_title
 from fer_models.ui.picture import make_download_folder
-from fer_models.ui.progress import step_line
+from fer_models.ui.progress import step_line, waiting_line
 from fer_models.words import Words
 
 SWEEP_STEPS = 9  # so that the five faces stand at quarters
 MAX_SWEEP_DEG = 45.0
 SWEPT_ANGLES = ("yaw_deg", "pitch_deg", "roll_deg")
 CURVES_HEIGHT_PX = 400
+
+
+def join_sentences(sentences: Iterable[str], words: Words) -> str:
+    """One after the other, with the language's gap between them; Chinese has none."""
+    return words("page.sentence_gap").join(sentences)
 
 
 def unavailable_networks(unavailable: Mapping[str, str], words: Words) -> dict[str, str]:
@@ -73,7 +80,8 @@ def run_sweep(
     networks, missing = loadable_networks(analyzer)
     unavailable = unavailable_networks(missing, words)
     if not networks:
-        yield html.notice(" ".join(unavailable.values()), "problem"), None, None, None
+        text = join_sentences(unavailable.values(), words)
+        yield html.notice(text, "problem"), None, None, None
         return
     values, label = sweep_values(name), sweep_label(name, symmetric, words)
     yield step_line(0, len(values), words("lab_curve.step", done=0, total=len(values))), *[None] * 3
@@ -82,7 +90,7 @@ def run_sweep(
         line = step_line(done, len(values), words("lab_curve.step", done=done, total=len(values)))
         curves = draw_curves(sweeps, values, label, unavailable, words)
         yield line, curves, None, None
-    text = " ".join([describe_sweep(sweeps, name, words), *unavailable.values()])
+    text = join_sentences([describe_sweep(sweeps, name, words), *unavailable.values()], words)
     yield html.notice(text), curves, *write_sweep(sweeps, parameters, label, words)
 
 
@@ -138,7 +146,7 @@ def describe_sweep(sweeps: dict[str, Sweep], name: str, words: Words) -> str:
         else:
             steps = words("lab_curve.then").join(steps)
             sentences.append(words("lab_curve.changes", network=title, steps=steps))
-    return " ".join(sentences)
+    return join_sentences(sentences, words)
 
 
 def run_removal(
@@ -160,7 +168,7 @@ def run_removal(
     if not groups:
         problem = words("lab_removal.at_rest")
     elif not networks:
-        problem = " ".join(unavailable.values())
+        problem = join_sentences(unavailable.values(), words)
     if problem:
         yield html.notice(problem, "problem"), None, None
         return
@@ -181,7 +189,8 @@ def run_removal(
         else html.empty_card(name, unavailable[name])
         for name in PAGE_NETWORKS
     ]
-    text = " ".join([describe_claims(claims, expression, words), *unavailable.values()])
+    text = describe_claims(claims, expression, words)
+    text = join_sentences([text, *unavailable.values()], words)
     yield html.notice(text), cards, write_claims(claims, parameters, expression)
 
 
@@ -224,7 +233,7 @@ def describe_claims(claims: dict[str, Claim], expression: str, words: Words) -> 
     agreeing = sum(claim.agrees for claim in asked.values())
     text = words("lab_removal.count", agreeing=agreeing, asked=len(asked), expression=expression)
     if len(asked) < len(claims):
-        text += " " + words("lab_removal.others")
+        text = join_sentences([text, words("lab_removal.others")], words)
     return text
 
 
@@ -237,13 +246,12 @@ def claim_card(name: str, claim: Claim, words: Words) -> str:
         for group, change in zip(ablation.actions, ablation.change, strict=True)
     )
     shares = "".join(
-        f'<div class="fer-bar lab-share{" fer-chosen" if region == claim.brightest else ""}">'
-        f'<span class="fer-name">{region_title(region, words)}</span>'
-        f'<span class="fer-track"><span style="width:{100 * share:.1f}%"></span>'
-        f'<i class="lab-area" style="left:{100 * claim.areas[region]:.1f}%"></i></span>'
-        f'<span class="fer-number">{share:.0%}</span></div>'
-        for region, share in claim.shares.items()
+        _share_bar(region_title(r, words), share, claim.areas[r], chosen=r == claim.brightest)
+        for r, share in claim.shares.items()
     )
+    if claim.brightest is not None:
+        rest = (max(0.0, 1 - sum(part.values())) for part in (claim.shares, claim.areas))
+        shares += _share_bar(words("lab_removal.elsewhere"), *rest)
     return html.card(
         name,
         f'{html.heading(name)}<p class="fer-answer">{target} <strong>{full:.2f}</strong></p>'
@@ -260,16 +268,42 @@ def claim_sentence(claim: Claim, words: Words) -> str:
     """Whether heatmap and intervention point to the same region, in words."""
     if claim.brightest is None:
         return words("lab_removal.empty_heatmap")
-    brightest = words(f"lab_regions.{claim.brightest}")
+    sentences = [
+        words(
+            "lab_removal.brightest",
+            region=words(f"lab_regions.{claim.brightest}"),
+            share=f"{claim.shares[claim.brightest]:.0%}",
+            area=f"{claim.areas[claim.brightest]:.0%}",
+        )
+    ]
     if claim.decisive is None:
-        return words("lab_removal.no_action", region=brightest)
-    verdict = words(
-        "lab_removal.verdict",
-        brightest=brightest,
-        action=group_label(claim.decisive, words),
-        region=words(f"lab_regions.{claim.decisive_region}"),
+        sentences.append(words("lab_removal.no_action"))
+    else:
+        action, region = group_label(claim.decisive, words), f"lab_regions.{claim.decisive_region}"
+        sentences += [
+            words("lab_removal.decisive", action=action, region=words(region)),
+            words("lab_removal.agree" if claim.agrees else "lab_removal.disagree"),
+        ]
+    first, change = claim.ablation.actions[0], claim.ablation.change[0]
+    if change <= -MIN_CHANGE:
+        against = {
+            "action": group_label(first, words),
+            "expression": words.expression(EXPRESSIONS[claim.ablation.target]),
+            "rise": f"{-change:.2f}",
+        }
+        sentences.append(words("lab_removal.against", **against))
+    return join_sentences(sentences, words)
+
+
+def _share_bar(label: str, share: float, area: float, *, chosen: bool = False) -> str:
+    """A region's share of the brightness, with a tick at its share of the picture."""
+    kinds = "fer-bar lab-share fer-chosen" if chosen else "fer-bar lab-share"
+    return (
+        f'<div class="{kinds}"><span class="fer-name">{label}</span>'
+        f'<span class="fer-track"><span style="width:{100 * share:.1f}%"></span>'
+        f'<i class="lab-area" style="left:{100 * area:.1f}%"></i></span>'
+        f'<span class="fer-number">{share:.0%}</span></div>'
     )
-    return f"{verdict} {words('lab_removal.agree' if claim.agrees else 'lab_removal.disagree')}"
 
 
 def _change_bar(label: str, change: float, words: Words) -> str:
@@ -286,28 +320,122 @@ def _change_bar(label: str, change: float, words: Words) -> str:
     )
 
 
+@dataclass(frozen=True)
+class _Bench:
+    """An experiment's components; `shown` are all that a run sets.
+
+    Attributes:
+        empty: what the results show before a run.
+    """
+
+    start: gr.Button
+    stop: gr.Button
+    line: gr.HTML
+    results: list[gr.HTML]
+    files: list[gr.DownloadButton]
+    empty: list[str]
+
+    @property
+    def shown(self) -> list:
+        return [self.line, *self.results, *self.files, self.start, self.stop]
+
+    def show(
+        self,
+        line: str,
+        results: list[str] | None = None,
+        paths: list[str] | None = None,
+        running: bool = False,
+    ) -> list:
+        """The values of `shown`; without results, those that stand there stay."""
+        return [
+            line,
+            *(results or [gr.skip()] * len(self.results)),
+            *(
+                gr.update(value=path, interactive=path is not None)
+                for path in paths or [None] * len(self.files)
+            ),
+            gr.update(interactive=not running),
+            gr.update(interactive=running),
+        ]
+
+    def connect(self, run: Callable, asked: list, changes: list, words: Words) -> None:
+        """Wire the buttons; any of `changes` ends the run and takes its results away."""
+
+        # Counts starts and stops, and holds whether anything of a run stands there; changed in
+        # place, so that a run sees it. Two `cancels` of one run at once are an error of Gradio's.
+        ticket = gr.State([0, False])
+        same = [gr.skip()] * len(self.shown)
+
+        def begin(ticket, *question):
+            ticket[:] = mine = [ticket[0] + 1, True]
+            for values in run(*question):
+                if ticket != mine:
+                    break
+                yield values
+            # Gradio sends a generator's last output once more when it ends.
+            yield same
+
+        def end(ticket):
+            ticket[0] += 1
+            return self.show(html.notice(words("page.stopped")))
+
+        def forget(ticket):
+            if not ticket[1]:
+                return same
+            ticket[:] = [ticket[0] + 1, False]
+            return self.show(html.notice(words("lab.changed")), self.empty)
+
+        private = {"api_visibility": "private", "show_progress": "hidden"}
+        self.start.click(begin, [ticket, *asked], self.shown, trigger_mode="multiple", **private)
+        self.stop.click(end, ticket, self.shown, **private)
+        gr.on(changes, forget, ticket, self.shown, trigger_mode="always_last", **private)
+
+
 def build_experiments(
-    choices: Choices, choice: gr.State, face: gr.State, symmetric: gr.Checkbox, words: Words
+    choices: Choices,
+    choice: gr.State,
+    face: gr.State,
+    expression: gr.Radio,
+    symmetric: gr.Checkbox,
+    words: Words,
 ) -> None:
     """Lay out and wire both experiments on the present face, below the bench."""
     with gr.Accordion(words("lab_curve.title"), open=False):
-        _build_sweep(choices, choice, face, symmetric, words)
+        varied = _build_sweep(choices, choice, face, symmetric, words)
     with gr.Accordion(words("lab_removal.title"), open=False):
-        _build_removal(choices, choice, face, words)
+        target = _build_removal(choices, choice, face, words)
+    expression.change(
+        follow_expression,
+        [expression, varied],
+        [varied, target],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+
+
+def follow_expression(expression: str | None, varied: str) -> list:
+    """What both experiments ask about once an expression is posed; one varied by hand stays."""
+    if expression is None:
+        return [gr.skip(), gr.skip()]
+    keeps = varied not in EXPRESSIONS or expression == "neutral"
+    return [gr.skip() if keeps else expression, expression]
+
+
+def _run_buttons(label: str, elem_id: str, words: Words) -> tuple[gr.Button, gr.Button]:
+    start = gr.Button(label, variant="primary", scale=1, elem_id=elem_id)
+    stop = gr.Button(
+        words("page.stop"), interactive=False, scale=0, min_width=80, elem_id=f"{elem_id}-stop"
+    )
+    return start, stop
 
 
 def _file_button(label: str, elem_id: str) -> gr.DownloadButton:
     return gr.DownloadButton(label, size="sm", interactive=False, elem_id=elem_id)
 
 
-def _file_update(path: str | None) -> dict:
-    """A download button's new file; without one it cannot be pressed."""
-    return gr.update(value=path, interactive=path is not None)
-
-
 def _build_sweep(
     choices: Choices, choice: gr.State, face: gr.State, symmetric: gr.Checkbox, words: Words
-) -> None:
+) -> gr.Dropdown:
     with gr.Row(equal_height=False, elem_classes="lab-run"):
         varied = gr.Dropdown(
             sweep_choices(words),
@@ -316,31 +444,31 @@ def _build_sweep(
             scale=3,
             elem_id="lab-vary",
         )
-        start = gr.Button(words("lab_curve.draw"), variant="primary", scale=1, elem_id="lab-sweep")
-        stop = gr.Button(words("page.stop"), scale=0, min_width=80, elem_id="lab-sweep-stop")
+        buttons = _run_buttons(words("lab_curve.draw"), "lab-sweep", words)
     line = gr.HTML(html.notice(words("lab_curve.before")), elem_id="lab-curve-line")
-    empty = "".join(html.empty_card(name) for name in PAGE_NETWORKS)
-    curves = gr.HTML(
-        f'<div class="lab-curves">{empty}</div>', min_height=CURVES_HEIGHT_PX, elem_id="lab-curve"
-    )
+    cards = "".join(html.empty_card(name) for name in PAGE_NETWORKS)
+    empty = f'<div class="lab-curves">{cards}</div>'
+    curves = gr.HTML(empty, min_height=CURVES_HEIGHT_PX, elem_id="lab-curve")
     with gr.Row():
         files = [
             _file_button(words("lab_curve.save_svg"), "lab-curve-svg"),
             _file_button(words("lab_curve.save_json"), "lab-curve-json"),
         ]
+    bench = _Bench(*buttons, line, [curves], files, [empty])
 
     def draw_curve(text, chosen, name, symmetric):
+        yield bench.show(waiting_line(words("compare.looking_at_face")), running=True)
         analyzer, parameters = choices.analyzer(chosen), FaceParameters.from_json(text)
         for notice, drawn, *paths in run_sweep(analyzer, parameters, name, symmetric, words):
-            yield [notice, gr.skip() if drawn is None else drawn, *map(_file_update, paths)]
+            yield bench.show(notice, drawn and [drawn], paths, running=True)
+        yield bench.show(notice, paths=paths)
 
-    private = {"api_visibility": "private", "show_progress": "hidden"}
-    asked = [face, choice, varied, symmetric]
-    run = start.click(draw_curve, asked, [line, curves, *files], **private)
-    stop.click(lambda: html.notice(words("page.stopped")), None, line, cancels=run, **private)
+    changes = [face.change, choice.change, symmetric.change, varied.change]
+    bench.connect(draw_curve, [face, choice, varied, symmetric], changes, words)
+    return varied
 
 
-def _build_removal(choices: Choices, choice: gr.State, face: gr.State, words: Words) -> None:
+def _build_removal(choices: Choices, choice: gr.State, face: gr.State, words: Words) -> gr.Dropdown:
     with gr.Row(equal_height=False, elem_classes="lab-run"):
         target = gr.Dropdown(
             words.choices("expressions.", EXPRESSIONS),
@@ -349,23 +477,25 @@ def _build_removal(choices: Choices, choice: gr.State, face: gr.State, words: Wo
             scale=3,
             elem_id="lab-target",
         )
-        start = gr.Button(
-            words("lab_removal.remove"), variant="primary", scale=1, elem_id="lab-rank"
-        )
-        stop = gr.Button(words("page.stop"), scale=0, min_width=80, elem_id="lab-rank-stop")
+        buttons = _run_buttons(words("lab_removal.remove"), "lab-rank", words)
     line = gr.HTML(html.notice(words("lab_removal.before")), elem_id="lab-claim-line")
+    empty = [html.empty_card(name) for name in PAGE_NETWORKS]
     with gr.Row(equal_height=True, elem_classes="lab-cards"):
         cards = [
-            gr.HTML(html.empty_card(name), elem_id=f"lab-claim-{name}") for name in PAGE_NETWORKS
+            gr.HTML(card, elem_id=f"lab-claim-{name}")
+            for name, card in zip(PAGE_NETWORKS, empty, strict=True)
         ]
     gr.Markdown(words("lab_removal.about"))
     file = _file_button(words("lab_removal.save_json"), "lab-claims-json")
+    bench = _Bench(*buttons, line, cards, [file], empty)
 
     def rank(text, chosen, expression):
+        yield bench.show(waiting_line(words("compare.looking_at_face")), running=True)
         analyzer, parameters = choices.analyzer(chosen), FaceParameters.from_json(text)
         for notice, made, path in run_removal(analyzer, parameters, expression, words):
-            yield [notice, *(made or [gr.skip()] * len(cards)), _file_update(path)]
+            yield bench.show(notice, made, [path], running=True)
+        yield bench.show(notice, paths=[path])
 
-    private = {"api_visibility": "private", "show_progress": "hidden"}
-    run = start.click(rank, [face, choice, target], [line, *cards, file], **private)
-    stop.click(lambda: html.notice(words("page.stopped")), None, line, cancels=run, **private)
+    changes = [face.change, choice.change, target.change]
+    bench.connect(rank, [face, choice, target], changes, words)
+    return target

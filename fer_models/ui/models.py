@@ -144,7 +144,7 @@ def draw_comparison(cards: Mapping[str, Card | None], split: str, words: Words) 
 
     ours = [
         (words("models.parameters"), size("parameters", whole_number)),
-        (words("models.multiply_adds"), size("multiply_adds", millions)),
+        (words("models.multiply_adds"), size("multiply_adds", mega_or_giga)),
         *(
             (words("models.accuracy_of", what=words(f"models.{kind}")), measured(kind))
             for kind in reversed(KINDS)
@@ -180,8 +180,11 @@ def whole_number(value) -> str:
     return f"{value:,}" if isinstance(value, int) else MISSING
 
 
-def millions(value) -> str:
-    return f"{value / 1e6:,.2f} M" if isinstance(value, int) else MISSING
+def mega_or_giga(value) -> str:
+    """A count as the paper prints it."""
+    if not isinstance(value, int):
+        return MISSING
+    return f"{value / 1e6:.2f} M" if value < 1e9 else f"{value / 1e9:.2f} G"
 
 
 def draw_cards(
@@ -274,7 +277,7 @@ def _draw_facts(card: Card, words: Words) -> str:
     rows = [
         ("checkpoint", card.name),
         ("parameters", whole_number(card.parameters)),
-        ("multiply_adds", millions(card.multiply_adds)),
+        ("multiply_adds", mega_or_giga(card.multiply_adds)),
         (
             "input",
             words("models.input_text", size=preprocessing.size, color=color, detail=detail),
@@ -340,7 +343,7 @@ def _draw_recall(card: Card, measured: Measured | None, kind: str, words: Words)
 
 
 def _draw_confusion(card: Card, measured: Measured | None, kind: str, words: Words) -> str:
-    """The counts as shares of their row: how often each expression got each answer."""
+    """The counts in per cent of their row: how often each expression got each answer."""
     if measured is None:
         return ""
     names = [words.expression(name) for name in card.labels]
@@ -357,7 +360,7 @@ def _draw_confusion(card: Card, measured: Measured | None, kind: str, words: Wor
             diagonal = ' class="models-right"' if i == k else ""
             cells += (
                 f'<td{diagonal} style="--share:{STRONGEST_CELL * share:.1f}%" title="{about}">'
-                f"{f'{share:.2f}' if count else ''}</td>"
+                f"{f'{100 * share:.0f}' if count else ''}</td>"
             )
         rows += f'<tr><th scope="row">{name} <small>{total:,}</small></th>{cells}</tr>'
     title = words("models.confusion", kind=words(f"models.{kind}"))
@@ -373,12 +376,13 @@ def _draw_recipe(card: Card, words: Words) -> str:
     stages = [s for s in training_stages(card.training) if isinstance(s.get("recipe"), dict)]
     if not stages:
         return f'{title}<p class="fer-caption">{words("models.no_recipe")}</p>'
-    text = ""
-    for number, stage in enumerate(stages, start=1):
-        if len(stages) > 1:
-            text += f"<h4>{words('models.stage', number=number)}</h4>"
-        text += _definitions(recipe_rows(stage, words))
-    return title + text
+    *earlier, last = [_definitions(recipe_rows(stage, words)) for stage in stages]
+    folded = "".join(
+        f"<details><summary>{words('models.stage', number=number)}</summary>{rows}</details>"
+        for number, rows in enumerate(earlier, start=1)
+    )
+    heading = f"<h4>{words('models.stage', number=len(stages))}</h4>" if earlier else ""
+    return f"{title}{folded}{heading}{last}"
 
 
 def recipe_rows(stage: dict, words: Words) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """The page, once in each language: title, tabs, and the words that it owes its readers."""
 
+import json
 from pathlib import Path
 
 import gradio as gr
@@ -46,11 +47,24 @@ def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
     ) as page:
         build_tabs(choices, load_words("en"))
         page.load(None, js=CHOOSE_LANGUAGE)
+        page.load(None, js=name_document(load_words("en")))
     for language, name in list(LANGUAGES.items())[1:]:
         with page.route(name, language, show_in_navbar=False):
             build_tabs(choices, load_words(language))
+            page.load(None, js=name_document(load_words(language)))
     refuse_links(page, load_words("en")("page.no_links"))
     return page
+
+
+def name_document(words: Words) -> str:
+    """JavaScript that gives a page its own title and language: gradio has one title for all.
+
+    Gradio takes the language from the browser, and with it the texts of its own upload fields.
+    """
+    title = json.dumps(words("page.title"), ensure_ascii=False)
+    return (
+        f"() => {{ document.title = {title}; document.documentElement.lang = '{words.language}'; }}"
+    )
 
 
 def build_tabs(choices: Choices, words: Words) -> None:
@@ -107,6 +121,6 @@ def connect_lab(
     lab.to_figure1.click(
         send_to_figure1,
         [*sent, figure1.files],
-        [*figure1.slots.values(), figure1.files, figure1.line, tabs],
+        [*figure1.slots.values(), figure1.files, *figure1.shown, tabs],
         api_visibility="private",
     )

@@ -56,9 +56,10 @@ def read_picture(file: str) -> np.ndarray:
 
 
 def explain_error(error: ValueError, words: Words) -> str:
-    """An error's message in the page's language, where it has one there."""
-    translated = isinstance(error, ImageError | UploadError)
-    return words(error.key, **error.values) if translated else str(error)
+    """An error's message in the page's language, or where it has none there, in its frame."""
+    if isinstance(error, ImageError | UploadError):
+        return words(error.key, **error.values)
+    return words("page.error", error=error)
 
 
 def explain_missing(
@@ -81,21 +82,25 @@ def example_button(words: Words, elem_id: str) -> gr.Button:
     )
 
 
-def download_button(label: str, write: Callable, inputs: list, elem_id: str) -> None:
+def download_button(
+    label: str, write: Callable, inputs: list, elem_id: str, interactive: bool = True
+) -> gr.Button:
     """A button that writes its file when it is clicked, and then has the browser fetch it.
 
     Args:
         write: takes the inputs' values and returns the file's path.
+        interactive: whether it can be clicked from the start.
     """
-    button = gr.Button(label, size="sm", elem_id=elem_id)
+    button = gr.Button(label, size="sm", interactive=interactive, elem_id=elem_id)
     hidden = gr.DownloadButton(label, elem_id=f"{elem_id}-file", elem_classes="fer-hidden-file")
-    # The new link reaches the page a moment after the event's end.
-    click = (
-        f"() => {{ setTimeout(() => {{ const e = document.getElementById('{elem_id}-file');"
-        "(e.querySelector('a, button') || e).click(); }, 100) }"
+    # The link comes with the event, and not from the hidden button, which learns of it later.
+    fetch = (
+        "file => { const link = document.createElement('a'); link.href = file.url;"
+        " link.download = file.orig_name; link.click(); }"
     )
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    button.click(write, inputs, hidden, **private).success(None, js=click, **private)
+    button.click(write, inputs, hidden, **private).success(None, hidden, js=fetch, **private)
+    return button
 
 
 def make_download_folder() -> Path:

@@ -37,7 +37,6 @@ from fer_models.words import Words
 
 ENLARGED = 3  # the page shows the crop this many times larger
 BRUSH = Path(__file__).with_name("play.js").read_text()
-CARD_HEIGHT_PX = 600
 # Rows and columns of the aligned crop; with the eyes go the brows, with the mouth its corners.
 REGIONS = {
     "eyes": (slice(24, 54), slice(12, 100)),
@@ -341,8 +340,8 @@ def build_play_tab(
                     sliders = _build_sliders(words)
                 with gr.Row(equal_height=True, elem_classes="play-cards"):
                     cards = [
-                        gr.HTML(html.empty_card(n), elem_id=f"play-{n}", min_height=CARD_HEIGHT_PX)
-                        for n in PAGE_NETWORKS
+                        gr.HTML(html.empty_card(name), elem_id=f"play-{name}")
+                        for name in PAGE_NETWORKS
                     ]
         gr.HTML(f'<div class="fer-legend"><p>{words("play.about")}</p></div>')
     controls = [*sliders, mirror, cover]  # in the order of the fields of `Changes`

@@ -38,12 +38,14 @@ from fer_models.report import network_report
 from fer_models.ui import html
 from fer_models.ui.compare import (
     CARD_SIDE_PX,
+    EXAMPLES_FOLDER,
     OWN_ANSWER,
+    PHOTOGRAPH,
     CompareTab,
     Picture,
     target_choices,
 )
-from fer_models.ui.picture import explain_error, make_download_folder
+from fer_models.ui.picture import example_button, explain_error, make_download_folder
 from fer_models.ui.progress import step_line, waiting_line
 from fer_models.ui.svg import Axis, Band, Line, band_key, line_key, line_plot
 from fer_models.words import Words
@@ -214,8 +216,9 @@ def judge_faithfulness(curves: FaithfulnessCurves, target: str, words: Words) ->
     text += " " + words(f"trust.{key}")
     if not curves.beats_centre:
         text += " " + words("trust.as_centre")
-    outcome = "passed" if curves.beats_random and curves.beats_centre else "mixed"
-    return Verdict(outcome, text)
+    if curves.beats_random and curves.beats_centre:
+        return Verdict("passed", text)
+    return Verdict("mixed", text + " " + words("trust.not_enough", orders=orders))
 
 
 def judge_randomisation(found: Randomisation, words: Words) -> Verdict:
@@ -710,6 +713,7 @@ def build_trust_tab(choices: Choices, choice: gr.State, words: Words, compare: C
     # Counts the faces and settings, and the stops; changed in place, so that a run sees it.
     ticket = gr.State([0, 0])
     line = gr.HTML(html.notice(words("page.no_face_yet")), elem_id="trust-line")
+    example = example_button(words, "trust-example")
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=260):
             network = gr.Radio(
@@ -825,7 +829,15 @@ def build_trust_tab(choices: Choices, choice: gr.State, words: Words, compare: C
     def choose_checkpoint(found, name, chosen, ticket):
         return [*reset(found, name, ticket), gr.Radio(network_choices(chosen, words))]
 
+    def show_example():
+        return waiting_line(words("compare.looking_at_face")), str(EXAMPLES_FOLDER / PHOTOGRAPH)
+
+    def offer_example(found):
+        return gr.update(visible=found is None or not found.faces)
+
     private = {"api_visibility": "private", "show_progress": "hidden"}
+    example.click(show_example, None, [line, compare.input], **private)
+    compare.picture.change(offer_example, compare.picture, example, **private)
     start.click(
         run,
         [compare.picture, choice, network, target, method, ticket],

@@ -20,6 +20,7 @@ def batch(tab):
 def give(tab, *files) -> None:
     tab.set_input_files("#batch-files input[type=file]", [str(file) for file in files])
     tab.wait_for_selector(f"#batch-files >> text={files[0].stem}")
+    tab.wait_for_selector("#batch-line >> text=Press Analyse.")
 
 
 def download_table(tab) -> list[dict]:
@@ -52,6 +53,10 @@ def test_a_zip_becomes_a_table_and_mean_heatmaps(batch, tmp_path, screenshot):
     report = json.loads(download.value.path().read_text(encoding="utf-8"))
     assert report["faces"] == 2 and len(report["passed_over"]) == 1
     screenshot("batch")
+    batch.locator("#batch-files button[aria-label=Clear]").click()
+    batch.wait_for_selector("#batch-line >> text=Drop pictures or a zip file")
+    assert batch.locator(".batch-network").count() == 0
+    assert batch.locator("#batch-csv").is_disabled()
 
 
 def test_a_stop_keeps_the_rows_that_are_done(batch, tmp_path):

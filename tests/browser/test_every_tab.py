@@ -41,6 +41,12 @@ def way(request, chromium, page_url):
     tab.close()
 
 
+def test_the_document_has_the_pages_title_and_language(way):
+    _, tab, _, words, _ = way
+    assert tab.title() == words("page.title")
+    assert tab.evaluate("document.documentElement.lang") == words.language
+
+
 @pytest.mark.parametrize("name", RESTS)
 def test_a_tab_opens_fits_and_logs_no_error(way, name):
     kind, tab, width, words, errors = way

@@ -28,6 +28,23 @@ def test_one_click_draws_the_seven_drawn_faces(tab, screenshot):
     assert [row["name"] for row in download_record(tab)["rows"]] == list(SLOTS)
     assert tab.locator("#figure1-pdf").is_enabled()
     screenshot("figure1")
+    tab.click("#figure1-clear")
+    tab.wait_for_selector("#figure1-line >> text=The faces have changed; draw again.")
+    tab.wait_for_selector("#figure1-image img", state="detached")
+    assert all(tab.locator(f"#figure1-{kind}").is_disabled() for kind in ("png", "pdf", "json"))
+
+
+def test_a_change_during_a_run_ends_it(tab):
+    open_figure1(tab)
+    assert tab.locator("#figure1-stop").is_disabled()
+    tab.click("#figure1-draw")
+    tab.wait_for_selector("#figure1-stop:enabled")
+    assert tab.locator("#figure1-draw").is_disabled()
+    tab.click("#figure1-clear")
+    tab.wait_for_selector("#figure1-line >> text=The faces have changed; draw again.")
+    tab.wait_for_timeout(4_000)  # nothing that the run still does may land
+    assert tab.locator("#figure1-image img").count() == 0
+    assert tab.locator("#figure1-draw").is_enabled() and tab.locator("#figure1-stop").is_disabled()
 
 
 def test_a_place_can_be_emptied_replaced_and_filled_again(tab):
@@ -59,8 +76,9 @@ def test_further_pictures_become_rows_below(tab):
 # Inside the page: a run takes about two seconds, and a test on a busy machine would come too late.
 STOP_AS_SOON_AS_IT_RUNS = """() => new Promise(done => {
   const look = () => {
-    if (!document.querySelector('#figure1-line progress')) return requestAnimationFrame(look);
-    document.querySelector('#figure1-stop').click();
+    const stop = document.querySelector('#figure1-stop:enabled');
+    if (!stop) return requestAnimationFrame(look);
+    stop.click();
     done();
   };
   document.querySelector('#figure1-draw').click();

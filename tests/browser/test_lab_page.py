@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from tests.conftest import SHIPPED
 
@@ -69,7 +70,7 @@ def test_an_expression_moves_the_sliders_and_contempt_shows_both_sides(lab):
     lab.wait_for_selector("#lab-mouthSmileRight")
     left = lab.locator("#lab-mouthSmileLeft input[type=number]")
     right = lab.locator("#lab-mouthSmileRight input[type=number]")
-    assert float(left.input_value()) == pytest.approx(0.56)
+    assert float(left.input_value()) == pytest.approx(0.7)
     assert float(right.input_value()) == 0
 
 
@@ -105,6 +106,10 @@ def test_heatmaps_come_on_demand_and_all_answers_can_be_saved(lab):
     with lab.expect_download(timeout=60_000) as download:
         lab.locator("#lab-answers").click()
     assert set(json.loads(download.value.path().read_text())["networks"]) == set(SHIPPED)
+    with lab.expect_download(timeout=60_000) as download:
+        lab.locator("#lab-figure").click()
+    assert download.value.suggested_filename == "happiness_Ada_answers.png"
+    assert Image.open(download.value.path()).size[0] > 1000
 
 
 def test_the_face_can_be_saved_and_loaded_with_the_same_pixels(lab, tmp_path):
@@ -127,11 +132,34 @@ def test_the_face_can_be_saved_and_loaded_with_the_same_pixels(lab, tmp_path):
     bad = tmp_path / "bad.json"
     bad.write_text('{"smile": 1}')
     lab.set_input_files(LOADER, str(bad))
-    lab.wait_for_selector("#lab-problem .fer-problem:has-text('Unknown parameter smile')")
+    lab.wait_for_selector("#lab-problem .fer-problem >> text=Unknown parameter 'smile'")
     lab.wait_for_timeout(3_000)  # the answer to the face loaded before must not wipe it out
-    assert "Unknown parameter smile" in lab.locator("#lab-problem").inner_text()
+    assert "Unknown parameter 'smile'" in lab.locator("#lab-problem").inner_text()
     lab.locator("#lab-reset").click()
     lab.wait_for_selector("#lab-problem", state="hidden")
+
+
+def test_the_strength_is_that_of_the_face_after_a_reset_and_a_loaded_file(lab, tmp_path):
+    def shows(strength, expression):
+        lab.wait_for_function(
+            "wanted => document.querySelector('#lab-intensity input[type=number]').value === wanted"
+            " && document.querySelector('#lab-expression input:checked')?.value",
+            arg=strength,
+            timeout=60_000,
+        )
+        assert lab.locator("#lab-expression input:checked").input_value() == expression
+
+    shows("1", "happiness")
+    before = lab.locator("#lab-face img").get_attribute("src")
+    set_slider(lab, "#lab-intensity", 0.4)
+    wait_for_another_face(lab, before)
+    with lab.expect_download(timeout=60_000) as download:
+        lab.locator("#lab-json").click()
+    download.value.save_as(tmp_path / "face.json")
+    lab.locator("#lab-reset").click()
+    shows("1", "neutral")
+    lab.set_input_files(LOADER, str(tmp_path / "face.json"))
+    shows("0.4", "happiness")
 
 
 def test_a_slider_moved_in_the_same_moment_as_a_recipe_leaves_dials_and_face_in_step(lab, tmp_path):
@@ -150,7 +178,7 @@ def test_a_slider_moved_in_the_same_moment_as_a_recipe_leaves_dials_and_face_in_
         lab.locator("#lab-json").click()
     actions = json.loads(download.value.path().read_text())["actions"]
     assert actions.get("browInnerUp", 0) == pytest.approx(shown)
-    assert actions["browDownLeft"] == pytest.approx(0.8)
+    assert actions["browDownLeft"] == pytest.approx(1)
 
 
 def test_the_face_can_be_sent_to_compare(lab):
@@ -206,14 +234,43 @@ def test_a_tuning_curve_grows_and_can_be_downloaded(lab, screenshot):
     screenshot("lab-curve")
 
 
-def test_stop_ends_both_experiments(lab):
+def test_no_result_stands_beside_another_face_or_question(lab):
     lab.get_by_text("Tuning curve: vary").click()
+    lab.get_by_text("Which action matters").first.click()
+    lab.locator("#lab-rank").click()
+    lab.wait_for_selector("#lab-claims-json:enabled", timeout=90_000)
     lab.locator("#lab-sweep").click()
     lab.wait_for_selector("#lab-curve image", timeout=60_000)
+    lab.locator("#lab-expression label", has_text="anger").click()  # the curve is not done yet
+    for line in ("#lab-curve-line", "#lab-claim-line"):
+        lab.wait_for_selector(f"{line} >> text=has changed")
+    lab.wait_for_selector("#lab-claims-json:disabled")
+    assert lab.locator(".lab-change").count() == 0
+    assert lab.locator("#lab-vary input").input_value() == "Recipe: anger, from nothing to full"
+    assert lab.locator("#lab-target input").input_value() == "anger"
+    lab.wait_for_timeout(3_000)  # nothing that the ended run still does may land
+    assert lab.locator("#lab-curve image").count() == 0
+    assert lab.locator("#lab-sweep").is_enabled()
+
+    lab.locator("#lab-rank").click()
+    lab.wait_for_selector("#lab-claims-json:enabled", timeout=90_000)
+    lab.locator("#lab-target input").click()
+    lab.get_by_role("option", name="sadness").click()
+    lab.wait_for_selector("#lab-claim-line >> text=has changed")
+
+
+def test_stop_ends_both_experiments(lab):
+    stops = [lab.locator("#lab-sweep-stop"), lab.locator("#lab-rank-stop")]
+    lab.get_by_text("Tuning curve: vary").click()
+    lab.get_by_text("Which action matters").first.click()
+    lab.wait_for_selector("#lab-rank-stop:disabled")
+    assert stops[0].is_disabled()
+    lab.locator("#lab-sweep").click()
+    lab.wait_for_selector("#lab-curve image", timeout=60_000)
+    assert lab.locator("#lab-sweep").is_disabled() and stops[1].is_disabled()
     lab.locator("#lab-sweep-stop").click()
     lab.wait_for_selector("#lab-curve-line >> text=Stopped.")
     drawn = lab.locator("#lab-curve image").count()
-    lab.get_by_text("Which action matters").first.click()
     lab.locator("#lab-rank").click()
     lab.wait_for_selector("#lab-claim-line progress")
     lab.locator("#lab-rank-stop").click()
@@ -224,6 +281,8 @@ def test_stop_ends_both_experiments(lab):
     assert "Stopped." in lab.locator("#lab-claim-line").inner_text()
     assert lab.locator(".lab-change").count() == 0
     assert lab.locator("#lab-claims-json").is_disabled()
+    assert all(stop.is_disabled() for stop in stops)
+    assert lab.locator("#lab-sweep").is_enabled() and lab.locator("#lab-rank").is_enabled()
 
 
 def test_on_a_phone_the_face_stays_in_sight_above_the_sliders(lab, screenshot):
@@ -250,3 +309,16 @@ def test_the_lab_speaks_chinese(tab, page_url, screenshot):
     tab.wait_for_selector("#lab-curve-svg:enabled", timeout=120_000)
     assert "恐惧" in tab.locator("#lab-curve title").all_text_contents()[9 * 4]
     screenshot("lab-zh")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1093, 614)])
+def test_on_a_low_screen_face_and_bars_stay_in_sight_beside_the_sliders(lab, width, height):
+    lab.set_viewport_size({"width": width, "height": height})
+    lab.get_by_role("button", name="Mouth").click()
+    slider = lab.locator("#lab-mouthSmileLeft")
+    slider.evaluate("element => element.scrollIntoView({block: 'center'})")
+    assert 0 <= slider.bounding_box()["y"] < height
+    assert lab.locator("#lab-face img").bounding_box()["y"] >= 0
+    for name in SHIPPED:
+        bars = lab.locator(f"#lab-card-{name} .fer-bars").bounding_box()
+        assert bars["y"] + bars["height"] <= height

@@ -57,7 +57,7 @@ def test_the_uncorrected_numbers_of_the_validation_pictures_can_be_seen(models):
 
 
 def test_the_card_can_be_read_and_downloaded(models):
-    card(models, "mfn").locator("summary").click()
+    card(models, "mfn").get_by_text("The whole card").click()
     assert '"sha256"' in card(models, "mfn").locator("pre").inner_text()
     with models.expect_download() as download:
         card(models, "mfn").get_by_text("Download the card").click()

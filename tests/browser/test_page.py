@@ -135,6 +135,7 @@ def test_copied_settings_restore_the_view_after_a_reload(tab):
 
 
 def test_the_analysis_can_be_downloaded(tab):
+    assert tab.locator("#save-figure").is_disabled()
     upload(tab, EXAMPLE)
     wait_for_results(tab)
     with tab.expect_download(timeout=60_000) as download:
@@ -182,6 +183,9 @@ def test_a_face_of_two_can_be_chosen(tab, tmp_path, photograph):
     upload(tab, tmp_path / "both.png")
     wait_for_results(tab)
     tab.wait_for_selector("#overview img")
+    assert tab.locator("#faces button.thumbnail-item.selected").get_attribute("aria-label") == (
+        "Thumbnail 1 of 2"
+    )
     first = tab.locator("#card-mfn img").get_attribute("src")
     overview = tab.locator("#overview img").get_attribute("src")
     tab.locator("#faces button.thumbnail-item").nth(1).click()
@@ -214,6 +218,39 @@ def click_pixel(tab, picture: str, x: int, y: int) -> None:
     left = box["x"] + (box["width"] - scale * width) / 2
     top = box["y"] + (box["height"] - scale * height) / 2
     tab.mouse.click(left + scale * x, top + scale * y)
+
+
+def test_nothing_moves_while_results_arrive(tab):
+    tab.evaluate(
+        """() => {
+            window.tops = [];
+            const legend = document.querySelector('.fer-legend');
+            (function sample() {
+                tops.push(legend.getBoundingClientRect().top + scrollY);
+                requestAnimationFrame(sample);
+            })();
+        }"""
+    )
+    upload(tab, EXAMPLE)
+    wait_for_results(tab)
+    tab.locator("#examples img[src*=fear]").click()
+    tab.wait_for_selector("#card-mfn:not(:has(img))")
+    wait_for_results(tab)
+    tops = tab.evaluate("tops")
+    assert len(tops) > 20 and max(tops) - min(tops) <= 4
+
+
+@pytest.mark.parametrize("width", [1024, 1093])
+def test_on_a_small_laptop_the_columns_stand_side_by_side(tab, width):
+    tab.set_viewport_size({"width": width, "height": 614})
+    upload(tab, EXAMPLE)
+    wait_for_results(tab)
+    boxes = [tab.locator(f"#card-{name}").bounding_box() for name in PAGE_NETWORKS]
+    assert len({box["y"] for box in boxes}) == 1
+    widths = [box["width"] for box in boxes]
+    assert max(widths) - min(widths) <= 1
+    assert boxes[0]["x"] < boxes[1]["x"] < boxes[2]["x"]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_on_a_phone_the_columns_stack(tab, screenshot):

@@ -59,6 +59,25 @@ def test_a_stroke_of_the_mouse_covers_the_face_and_the_eraser_uncovers_it(play, 
     assert covered(play) == 0
 
 
+def test_the_cards_look_busy_until_the_answers_are_of_now(play):
+    opacity = "getComputedStyle(document.querySelector('#play-mfn .fer-card')).opacity"
+    assert play.evaluate(opacity) == "1"
+    play.locator("#play-mouth").click()
+    play.wait_for_function(f"{opacity} < 0.5")
+    wait_for_line(play, "With the mouth covered")
+    play.wait_for_function(f"{opacity} === '1'")
+
+
+def test_the_sliders_stand_in_one_line_and_on_a_phone_before_the_cards(play):
+    play.set_viewport_size({"width": 1366, "height": 768})
+    names = "brightness", "contrast", "blur", "rotation"
+    boxes = [play.locator(f"#play-{n} input[type=range]").bounding_box() for n in names]
+    assert len({box["y"] for box in boxes}) == 1
+    play.set_viewport_size({"width": 390, "height": 844})
+    slider, card = (play.locator(e).bounding_box() for e in ("#play-rotation", "#play-ddamfn"))
+    assert slider["y"] + slider["height"] <= card["y"]
+
+
 def test_a_cover_and_sliders_change_the_answers_and_reset_brings_them_back(play):
     answer = play.locator("#play-mfn .fer-answer").inner_text()
     play.locator("#play-mouth").click()

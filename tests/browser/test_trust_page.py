@@ -43,6 +43,14 @@ def test_without_a_face_the_tab_says_where_to_choose_one(tab):
     ]
 
 
+def test_the_example_leads_out_of_the_empty_state(tab):
+    tab.get_by_role("tab", name="Trust").click()
+    tab.click("#trust-example")
+    tab.wait_for_selector("#trust-run:enabled", timeout=60_000)
+    tab.wait_for_selector("#trust-example", state="hidden")
+    assert "Ready to check" in tab.locator("#trust-line").inner_text()
+
+
 def test_a_run_fills_the_three_checks_and_the_downloads(trust, screenshot):
     place = trust.locator("#trust-stability").bounding_box()["y"]
     start(trust)

@@ -1,6 +1,10 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+import fer_models.lab
 from fer_models.lab.experiments import ablate_actions, sweep
 from fer_models.lab.parameters import FaceParameters
 from fer_models.lab.render import render_face
@@ -104,3 +108,27 @@ def test_mistakes_are_refused_with_the_fix(sees_the_mouth):
         sweep(lambda images: np.ones(3), NEUTRAL, "jawOpen", [0.5])
     with pytest.raises(ValueError, match="target is 7"):
         ablate_actions(sees_the_mouth, NEUTRAL, 7)
+
+
+def test_the_package_alone_answers_without_gradio_and_draws_with_numpy_alone():
+    program = """
+import sys
+import numpy as np
+from fer_models.lab import FaceParameters, ablate_actions, render_face, sweep
+
+mean = lambda images: images.mean((1, 2, 3))[:, None] / 255
+face = FaceParameters(1).with_actions(jawOpen=1.0)
+assert render_face(face).shape == (512, 512, 3)
+assert sweep(mean, face, "jawOpen", [0, 1]).probabilities.shape == (2, 1)
+assert ablate_actions(mean, face, 0).without.shape == (1, 1)
+print(sorted({"gradio", "torch", "matplotlib", "scipy"} & set(sys.modules)))
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout == "[]\n", run.stderr
+
+
+def test_everything_that_the_package_names_is_there():
+    for name in fer_models.lab.__all__:
+        assert getattr(fer_models.lab, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'grin'"):
+        _ = fer_models.lab.grin

@@ -14,7 +14,8 @@ from fer_models.lab.actions import (
     mirror_name,
     region_of_action,
 )
-from fer_models.lab.parameters import FaceParameters
+from fer_models.lab.parameters import FaceParameters, ParametersError
+from fer_models.words import load_words
 
 
 def test_the_recipes_use_the_action_units_of_emfacs():
@@ -105,16 +106,17 @@ def test_parameters_cannot_be_changed_in_place():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"identity": 99}, "identity is 99; give 0 to 9"),
+        ({"identity": 99}, "identity is 99; give a whole number from 0 to 9"),
         ({"identity": True}, "whole number"),
         ({"identity": 1.5}, "whole number"),
-        ({"actions": {"smile": 1}}, "'smile' is no facial action; use one of"),
+        ({"actions": {"smile": 1}}, "'smile' is no facial action; use ARKit's names"),
         ({"actions": {"jawOpen": 1.2}}, "jawOpen is 1.2; give a number from 0 to 1"),
         ({"actions": {"jawOpen": float("nan")}}, "give a number from 0 to 1"),
         ({"actions": {"jawOpen": "wide"}}, "give a number from 0 to 1"),
         ({"actions": 3}, "must map names to strengths"),
         ({"yaw_deg": 90}, "yaw_deg is 90; give a number from -60 to 60"),
         ({"background": "beach"}, "use one of plain, blurred"),
+        ({"yaw_deg": 10**400}, "give a number from -60 to 60"),
     ],
 )
 def test_bad_values_are_refused_with_the_fix(values, words):
@@ -127,13 +129,21 @@ def test_bad_values_are_refused_with_the_fix(values, words):
     [
         ("{", "no valid JSON"),
         ("[1]", "must be a JSON object"),
-        ('{"identiti": 1}', "Unknown parameter identiti; use identity"),
+        ('{"identiti": 1}', "Unknown parameter 'identiti'; use identity"),
         ('{"yaw_deg": "left"}', "give a number"),
     ],
 )
 def test_bad_json_is_refused_with_the_fix(text, words):
     with pytest.raises(ValueError, match=words):
         FaceParameters.from_json(text)
+
+
+def test_an_error_can_be_said_in_another_language():
+    with pytest.raises(ParametersError) as error:
+        FaceParameters(0, {"jawOpen": 7})
+    assert error.value.key == "lab.wrong_number"
+    message = load_words("zh")(error.value.key, **error.value.values)
+    assert message == "jawOpen 的值是 7；请填 0 到 1 之间的数。"
 
 
 def test_unknown_names_are_refused():

@@ -181,6 +181,42 @@ def test_the_same_picture_under_two_names_has_two_rows(analyzer, tmp_path, photo
     assert [row["file"] for row in read_rows(last.table)] == ["holiday/a/1.png", "holiday/b/1.png"]
 
 
+@pytest.fixture
+def events(analyzer) -> dict:
+    """The tab's own functions, by name."""
+    with gr.Blocks() as page:
+        build_batch_tab(Choices(analyzer), gr.State({}), WORDS)
+    return {event.name: event.fn for event in page.fns.values()}
+
+
+def test_other_files_clear_the_results_and_say_what_to_press(events):
+    line, results, *downloads, start, stop = events["forget"]([upload(EXAMPLE)], [0, 0])
+    assert "Files given: 1. Press Analyse." in line and results == ""
+    assert downloads == [gr.update(value=None, interactive=False)] * 3
+    assert start["interactive"] and not stop["interactive"]
+    assert WORDS("batch.empty") in events["forget"](None, [0, 0])[0]
+
+
+def test_a_change_during_a_run_lets_nothing_of_it_land(events, mixed):
+    ticket = [0, 0]
+    run = events["run"]([upload(mixed)], False, {}, ticket)
+    while "Picture 0 of 3" not in next(run)[0]:
+        pass
+    events["forget"](None, ticket)
+    assert list(run) == [[gr.skip()] * 7]
+
+
+def test_a_stop_lets_the_run_hand_over_what_it_has(events, mixed):
+    ticket = [0, 0]
+    run = events["run"]([upload(mixed)], False, {}, ticket)
+    while "Picture 0 of 3" not in next(run)[0]:
+        pass
+    events["ask_to_stop"](ticket)
+    *_, (line, *_, start, stop) = run
+    assert "Stopped after 1 of 3" in line
+    assert start["interactive"] and not stop["interactive"]
+
+
 def test_the_visitors_own_checkpoint_fills_the_table(
     analyzer, saved_mfn, tmp_path, photograph_crop
 ):
@@ -191,7 +227,7 @@ def test_the_visitors_own_checkpoint_fills_the_table(
     run = next(event for event in page.fns.values() if event.name == "run")
     assert run.inputs[2] is choice
     chosen = {"mfn": str(saved_mfn[0])}
-    *_, shown = run.fn([upload(tmp_path / "1.png")], True, chosen, [0])
+    *_, shown = run.fn([upload(tmp_path / "1.png")], True, chosen, [0, 0])
     (row,) = read_rows(shown[2]["value"])
     assert (row["mfn_answer"], row["ddamfn_answer"]) == ("contempt", "happiness")
     report = json.loads(Path(shown[4]["value"]).read_text(encoding="utf-8"))

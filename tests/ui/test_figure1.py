@@ -81,11 +81,33 @@ def test_the_visitors_own_checkpoint_is_drawn(analyzer, saved_mfn):
     draw = next(event for event in page.fns.values() if event.name == "draw")
     assert draw.inputs[0] is choice
     *_, shown = draw.fn({"mfn": str(saved_mfn[0])}, None, str(EXAMPLE), *EMPTY[1:])
-    record = json.loads(Path(shown[-1]["value"]).read_text())
+    record = json.loads(Path(shown[5]["value"]).read_text())
     assert record["rows"][0]["networks"]["mfn"]["expression"] == "contempt"
     assert record["weights"]["mfn"]["sha256"] != record["weights"]["ddamfn"]["sha256"]
     shipped = analyzer.checkpoint("mfn").card.sha256
     assert record["weights"]["mfn"]["sha256"] != shipped
+
+
+def test_a_change_of_the_faces_takes_away_what_was_drawn_from_others(analyzer):
+    with gr.Blocks() as page:
+        tab = figure1.build_figure1_tab(Choices(analyzer), gr.State({}), ENGLISH)
+    forget = next(event for event in page.fns.values() if event.name == "forget")
+    inputs = {component._id for component in (*tab.slots.values(), tab.files)}
+    assert {trigger for trigger, _ in forget.targets} == inputs
+    begun, line, picture, *downloads, start, stop = forget.fn(True)
+    assert "have changed" in line and begun is False and picture is None
+    assert downloads == [gr.update(value=None, interactive=False)] * 3
+    assert start["interactive"] and not stop["interactive"]
+    assert forget.fn(False) == [gr.skip()] * len(tab.shown)
+
+
+def test_a_face_from_the_lab_is_said_and_not_called_a_change():
+    *slots, more, begun, line, picture = figure1.receive_face("a.png", "fear", None, ENGLISH)[:11]
+    assert [slot for slot in slots if slot != gr.skip()] == ["a.png"] and more == gr.skip()
+    assert "in the place of fear" in line and begun is False and picture is None
+    *slots, more, begun, line, _ = figure1.receive_face("a.png", None, ["b.png"], ENGLISH)[:11]
+    assert slots == [gr.skip()] * len(figure1.SLOTS) and more == ["b.png", "a.png"]
+    assert "among the further pictures" in line and begun is False
 
 
 def test_without_pictures_the_tab_says_what_to_do(analyzer):
@@ -108,3 +130,5 @@ def test_unreadable_pictures_are_named_and_too_many_are_cut(analyzer, tmp_path, 
     *_, (line, paths) = figure1.draw_rows(analyzer, rows, ENGLISH)
     assert len(drawn) == FIGURE1_MAX_ROWS
     assert "&lt;b&gt;gone" in line and paths is None
+    *_, (line, paths) = figure1.draw_rows(analyzer, rows, CHINESE)
+    assert "服务器的说明（英文）：No network could be loaded" in line

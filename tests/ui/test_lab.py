@@ -1,6 +1,7 @@
 """The Lab tab's functions, without a browser."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 import gradio as gr
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from fer_models.analysis import PAGE_NETWORKS
@@ -93,7 +95,9 @@ def test_saved_parameters_give_the_same_pixels():
     [
         (b"no json", "no valid JSON"),
         (b"[1]", "must be a JSON object"),
-        (b'{"smile": 1}', "Unknown parameter smile"),
+        (b'{"smile": 1}', "Unknown parameter 'smile'"),
+        (b'{"yaw_deg": 1' + b"0" * 400 + b"}", "give a number from -60 to 60"),
+        (b'{"yaw_deg": 1' + b"0" * 4400 + b"}", "too long to be read"),
         (b'{"actions": {"jawOpen": 7}}', "jawOpen is 7; give a number from 0 to 1"),
         (b'{"actions": {"jawOpen": NaN}}', "give a number"),
         (b"\xff\xfe\x00", "is no text"),
@@ -107,6 +111,20 @@ def test_bad_parameters_get_a_message_that_names_the_file(tmp_path, content, mes
     with pytest.raises(ValueError, match="bad.json") as error:
         lab.read_json(str(file), ENGLISH)
     assert message in str(error.value)
+    with pytest.raises(ValueError, match="bad.json ") as error:
+        lab.read_json(str(file), CHINESE)
+    sentence = re.sub(r"'.*?'|[(（].*?[)）]|bad.json", "", str(error.value))
+    assert not re.search("[a-zA-Z]{3,} [a-zA-Z]{2,}", sentence), "an English sentence"
+
+
+def test_a_face_of_a_recipe_is_recognised_by_its_actions():
+    for expression in EXPRESSIONS[1:]:
+        for strength in (0.01, 0.37, 0.8, 1.0):
+            face = FaceParameters(2, yaw_deg=9).with_expression(expression, strength)
+            assert lab.recognise_recipe(face) == (expression, strength)
+    assert lab.recognise_recipe(FaceParameters()) == ("neutral", 1.0)
+    assert lab.recognise_recipe(SMILE.with_actions(jawOpen=0.1)) == (None, 1.0)
+    assert lab.recognise_recipe(SMILE.with_actions(cheekSquintLeft=0.81)) == (None, 1.0)
 
 
 def test_a_files_name_gives_figure_1_its_rows_name():
@@ -142,7 +160,12 @@ def test_three_cards_have_all_bars_and_heatmaps_only_on_demand(analyzer):
         order = [card.index(f">{e}</span>") for e in EXPRESSIONS]
         assert order == sorted(order)
     drawn = "".join(lab.measure(analyzer, SMILE, True, CHINESE)[1:])
-    assert drawn.count("<img") == drawn.count("热图。") == len(SHIPPED)
+    assert drawn.count("<img") == drawn.count("亮：如果这些区域改变") == len(SHIPPED)
+    answers = lab.ask(analyzer, SMILE).faces[0].networks
+    cards = lab.measure(analyzer, SMILE, True, ENGLISH)[1:]
+    for name, card in zip(PAGE_NETWORKS, cards, strict=True):
+        if name in SHIPPED:
+            assert f"<span>{answers[name].gradcam.max:.2g} logits</span>" in card
 
 
 def test_a_view_without_a_face_asks_to_turn_the_head(analyzer, monkeypatch):
@@ -152,6 +175,8 @@ def test_a_view_without_a_face_asks_to_turn_the_head(analyzer, monkeypatch):
     assert all("fer-empty" in card for card in cards)
     record = json.loads(Path(lab.write_answers(analyzer, SMILE)).read_text())
     assert record["networks"] == {}
+    with pytest.raises(gr.Error, match="Turn the head"):
+        lab.write_figure(analyzer, SMILE, None, ENGLISH)
 
 
 def test_the_answers_file_holds_the_face_and_what_every_card_shows(analyzer):
@@ -166,6 +191,17 @@ def test_the_answers_file_holds_the_face_and_what_every_card_shows(analyzer):
             answer = record["networks"][name]
             assert all(f"{p:.2f}" in card for p in answer["probabilities"].values())
             assert np.shape(answer["gradcam"]["values"]) == (7, 7)
+
+
+def test_the_answers_figure_is_drawn_in_the_pages_language(analyzer, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        lab, "draw_analysis", lambda result, words: drawn.append((result, words)) or Figure()
+    )
+    file = Path(lab.write_figure(analyzer, SMILE, "happiness", ENGLISH))
+    assert file.name == "happiness_Devi_answers.png" and Image.open(file).size[0] > 100
+    ((result, words),) = drawn
+    assert tuple(result.networks) == SHIPPED and words is ENGLISH
 
 
 def test_the_visitors_own_checkpoint_answers_in_its_networks_card(analyzer, saved_mfn):
@@ -191,7 +227,13 @@ def test_every_question_of_the_lab_is_put_to_the_visitors_own_checkpoints():
         choice = gr.State({"mfn": "mine"})
         lab.build_lab_tab(Recorder(), choice, ENGLISH, tab)
     questions = [f for f in page.fns.values() if choice in f.inputs]
-    assert {f.name for f in questions} == {"answer", "write_answers_file", "draw_curve", "rank"}
+    assert {f.name for f in questions} == {
+        "answer",
+        "write_answers_file",
+        "write_figure_file",
+        "begin",
+    }
+    assert sum(f.name == "begin" for f in questions) == 2  # of both experiments
     for question in questions:
         with pytest.raises(LookupError):
             list(question.fn(*(component.value for component in question.inputs)))
@@ -348,6 +390,7 @@ def test_the_curve_grows_face_by_face_and_ends_with_its_files(monkeypatch):
 
 def claim(change: float) -> Claim:
     shares = {"brows": 0.1, "eyes": 0.1, "nose": 0.2, "mouth": 0.5, "jaw": 0.0}
+    areas = {**shares, "mouth": 0.4}
     ablation = Ablation(
         1,
         (("mouthSmileLeft", "mouthSmileRight"),),
@@ -355,13 +398,13 @@ def claim(change: float) -> Claim:
         np.zeros((1, 8)),
         np.array([change]),
     )
-    return Claim(shares, shares, ablation, "mouth" if change >= 0.01 else None)
+    return Claim(shares, areas, ablation, "mouth" if change >= 0.01 else None)
 
 
 def test_the_one_number_counts_the_networks_whose_heatmap_agrees():
     claims = {"mfn": claim(0.5), "ddamfn": claim(0.0)}
     text = lab_experiments.describe_claims(claims, "happiness", ENGLISH)
-    assert text.startswith("1 of 1") and "In the others" in text
+    assert text.startswith("In 1 of 1 networks") and "In the others" in text
     assert "1 个网络中有 1 个" in lab_experiments.describe_claims(claims, "happiness", CHINESE)
     text = lab_experiments.describe_claims({"mfn": claim(0.0)}, "happiness", ENGLISH)
     assert "nothing to compare" in text
@@ -374,6 +417,30 @@ def test_the_verdict_names_the_region_where_the_action_shows():
         assert words("lab_regions.jaw") not in text
         assert text.count(words("lab_regions.mouth")) == 2
         assert words("lab_removal.agree") in text
+        assert "50%" in text and "40%" in text  # of the brightness, and of the picture
+        assert words("lab_removal.against", action="", expression="", rise="")[:12] not in text
+
+
+def test_a_first_action_that_speaks_against_the_expression_gets_a_sentence():
+    both = replace(
+        claim(0.5).ablation,
+        actions=(("cheekSquintLeft", "cheekSquintRight"), ("mouthSmileLeft",)),
+        change=np.array([-0.4, 0.3]),
+    )
+    text = lab_experiments.claim_sentence(replace(claim(0.5), ablation=both), ENGLISH)
+    assert "Cheeks up (AU6) speaks against happiness" in text and "rises by 0.40" in text
+    assert "Lip corners up" in text  # what speaks for it is still named
+    small = replace(both, change=np.array([-0.004, 0.003]))
+    silent = replace(claim(0.0), ablation=small)
+    assert "against" not in lab_experiments.claim_sentence(silent, ENGLISH)
+
+
+def test_a_cards_shares_come_to_one_hundred_per_cent():
+    card = parse(lab_experiments.claim_card("mfn", claim(0.5), ENGLISH))
+    rows = card.findall(".//div[@class='fer-bars']/div/span[@class='fer-number']")
+    shares = [row.text for row in rows if row.text.endswith("%")]
+    assert shares == ["10%", "10%", "20%", "50%", "0%", "10%"]
+    assert "Elsewhere" in "".join(card.itertext())
 
 
 def test_a_card_says_what_happens_without_the_action():
@@ -401,7 +468,7 @@ def test_taking_actions_away_asks_about_each_face_once(monkeypatch):
     assert ["Face 1 of 3" in steps[0][0], "Face 3 of 3" in steps[2][0]] == [True, True]
     assert [image.tobytes() for image in asked[:1]] == [render_face(SMILE).tobytes()]
     assert len({image.tobytes() for image in asked}) == 3
-    assert "1 of 1" in line
+    assert "In 1 of 1" in line
     assert ["fer-empty" in card for card in cards] == [False, False, True]
     mfn = json.loads(Path(file).read_text())["networks"]["mfn"]
     assert mfn["without"] == {"mouthSmileLeft+mouthSmileRight": 0.0} and mfn["agree"] is True
@@ -440,6 +507,25 @@ def test_a_network_that_does_not_know_the_expression_is_left_out_with_a_sentence
     none = Trained(ddamfn=seven, mfn=seven, resnet50=seven)
     ((line, *nothing),) = lab_experiments.run_removal(none, SMILE, "contempt", CHINESE)
     assert "fer-problem" in line and "没有学过" in line and nothing == [None, None]
+
+
+def test_both_experiments_follow_the_posed_expression_but_not_what_was_chosen_by_hand():
+    assert lab_experiments.follow_expression("anger", "happiness") == ["anger", "anger"]
+    varied, target = lab_experiments.follow_expression("anger", "yaw_deg")
+    assert target == "anger" and varied == gr.skip()
+    varied, target = lab_experiments.follow_expression("neutral", "happiness")
+    assert target == "neutral" and varied == gr.skip()
+    assert lab_experiments.follow_expression(None, "happiness") == [gr.skip()] * 2
+
+
+def test_in_chinese_no_gap_stands_between_sentences_and_no_quotes_in_quotes():
+    sweeps = dict.fromkeys(("ddamfn", "mfn"), ramp("neutral", "fear"))
+    whole = lab_experiments.describe_sweep(sweeps, "happiness", CHINESE)
+    assert whole == "DDAMFN：中性，从 0.75 起是恐惧。MFN：中性，从 0.75 起是恐惧。"
+    assert "。 " not in lab_experiments.claim_sentence(claim(0.5), CHINESE)
+    label = lab_experiments.sweep_label("happiness", True, CHINESE)
+    drawn = lab_curve.draw_curves({"mfn": ramp("neutral", "fear")}, FIVE, label, {}, CHINESE)
+    assert "高兴" in drawn and "““" not in drawn and not re.search("“[^”]*“", drawn)
 
 
 def test_nothing_of_the_lab_is_open_to_clients_and_nothing_claims_to_see_emotions():

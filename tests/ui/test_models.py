@@ -21,10 +21,12 @@ from fer_models.ui.models import (
     choose_card,
     draw_card,
     draw_comparison,
+    mega_or_giga,
     menu,
     read_measured,
     remove_uploads,
     training_minutes,
+    training_stages,
     translate,
     upload,
 )
@@ -86,8 +88,11 @@ def test_a_card_shows_the_files_own_numbers(language):
 
 def test_a_cells_colour_goes_with_its_share_of_the_row():
     card = draw_card("mfn", MFN, False, SPLIT, "corrected", WORDS)
-    shares = [float(s) for s in re.findall(r"--share:([\d.]+)%", card)]
+    cells = re.findall(r"--share:([\d.]+)%\" title=\"[^\"]*\">(\d*)</td>", card)
+    shares = [float(share) for share, _ in cells]
     assert len(shares) == 64
+    for share, shown in cells:
+        assert int(shown or 0) == pytest.approx(100 * float(share) / 70, abs=0.6)
     for start in range(0, 64, 8):
         assert sum(shares[start : start + 8]) == pytest.approx(70, abs=0.5)
 
@@ -122,6 +127,24 @@ def test_a_short_schedule_on_a_cpu_is_said_with_all_its_minutes():
     assert "Stage 1" in card and "2.5 epochs at 48 px" in card
     long = replace(MFN, training={"minutes": 600, "device": "NVIDIA H100"})
     assert "short schedule" not in draw_card("mfn", long, False, SPLIT, "corrected", WORDS)
+
+
+def test_only_the_last_stage_of_a_recipe_stands_open():
+    card = draw_card("mfn", MFN, False, SPLIT, "corrected", WORDS)
+    stages = training_stages(MFN.training)
+    folded = re.findall(r"<details><summary>(Stage \d)</summary><dl", card)
+    assert folded == [f"Stage {number}" for number in range(1, len(stages))]
+    assert f"<h4>Stage {len(stages)}</h4>" in card
+    alone = replace(MFN, training={k: v for k, v in MFN.training.items() if k != "before"})
+    assert "Stage" not in draw_card("mfn", alone, False, SPLIT, "corrected", WORDS)
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(539030304, "539.03 M"), (4087152640, "4.09 G"), (10**9, "1.00 G"), ("many", "–")],
+)
+def test_multiply_adds_are_printed_as_the_paper_prints_them(count, shown):
+    assert mega_or_giga(count) == shown
 
 
 def test_the_downloaded_card_is_the_card():

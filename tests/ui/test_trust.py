@@ -177,6 +177,7 @@ def test_the_first_verdict_counts_the_random_orders_that_are_slower(
     found = judge_faithfulness(curves(deletion, insertion, EVEN, centre), "fear", WORDS)
     assert found.outcome == outcome
     assert numbers in found.text
+    assert ("Not passed" in found.text) == (outcome == "mixed")
 
 
 def test_nothing_is_concluded_where_blurring_all_of_the_face_changes_little():
@@ -219,6 +220,7 @@ def test_the_last_verdict_asks_both_answer_and_map_to_stay(changed, outcome, wor
     found = judge_stability(stability(*changed), "fear", WORDS)
     kept = sum(answer == 0 for _, answer in changed)
     assert found.outcome == outcome and words in found.text
+    assert ("Not passed" in found.text) == (outcome == "mixed")
     assert f"stays in {kept} of 2" in found.text
     assert "−0.50 (4 px to the left)" in found.text
 
