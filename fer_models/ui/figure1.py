@@ -178,6 +178,9 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
         about += words("figure1.english")
     gr.Markdown(about)
     begun = gr.State(False)
+    # Counts drawings, stops and changes; changed in place, so that a drawing sees it. Two `cancels`
+    # of one run at once are an error of Gradio's.
+    ticket = gr.State([0])
     with gr.Row(elem_id="figure1-slots"):
         slots = {
             name: picture_input(
@@ -231,26 +234,36 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
             elem_id="figure1-image",
         )
 
-    def draw(chosen, files, *slots):
+    def draw(ticket, chosen, files, *slots):
+        ticket[0] = mine = ticket[0] + 1
         rows = name_rows(slots, files, words)
         for step in draw_rows(choices.analyzer(chosen), rows, words):
+            if ticket[0] != mine:
+                break
             yield show_figure(step[0], running=True)
-        yield show_figure(*step)
+        else:
+            yield show_figure(*step)
+        # Gradio sends a generator's last output once more when it ends.
+        yield [gr.skip()] * len(shown)
 
-    def forget(begun):
+    def halt(ticket):
+        ticket[0] += 1
+        return show_figure(html.notice(words("page.stopped")))
+
+    def forget(begun, ticket):
         if not begun:
             return [gr.skip()] * len(shown)
+        ticket[0] += 1
         return show_figure(html.notice(words("figure1.changed")), begun=False)
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     pictures = list(slots.values())
-    asked = [choice, files, *pictures]
+    asked = [ticket, choice, files, *pictures]
     shown = [begun, line, picture, *downloads, start, stop]
-    run = start.click(draw, asked, shown, **private)
-    stopped = html.notice(words("page.stopped"))
-    stop.click(lambda: show_figure(stopped), None, shown, cancels=run, **private)
+    start.click(draw, asked, shown, trigger_mode="multiple", **private)
+    stop.click(halt, ticket, shown, **private)
     fill.click(lambda *given: fill_slots(given), pictures, pictures, **private)
     clear.click(lambda: [None] * (len(SLOTS) + 1), None, [*pictures, files], **private)
     changes = [component.change for component in (*pictures, files)]
-    gr.on(changes, forget, begun, shown, trigger_mode="always_last", cancels=run, **private)
+    gr.on(changes, forget, [begun, ticket], shown, trigger_mode="always_last", **private)
     return Figure1Tab(slots, files, shown)
