@@ -57,7 +57,8 @@ def analyze(arguments: argparse.Namespace) -> None:
         hint = "No face found. If the image is a face crop already, add --face-crop."
         print(hint, file=sys.stderr)
     if arguments.figure and result.faces:
-        save_figure(draw_analysis(result.faces[0]), arguments.figure)
+        face = result.faces[0]
+        save_figure(draw_analysis(face.crop, face.networks), arguments.figure)
 
 
 def analyze_many(arguments: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ scaled. Every drawing function takes or states its scale.
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import PercentFormatter
 from PIL import Image, ImageDraw, ImageFont
 
-from fer_models.analysis import DISPLAY_NAMES, FaceResult, GradCam, NetworkResult
+from fer_models.analysis import DISPLAY_NAMES, GradCam, NetworkResult
 from fer_models.explain.attention import Attention
 from fer_models.explain.faithfulness import FaithfulnessCurves
 from fer_models.words import Words, load_words
@@ -416,7 +416,8 @@ def name_explained(gradcam: GradCam, words: Words) -> str:
 
 
 def draw_analysis(
-    result: FaceResult,
+    crop: np.ndarray,
+    networks: Mapping[str, NetworkResult],
     strength: float = 0.5,
     *,
     shared: bool = False,
@@ -426,41 +427,49 @@ def draw_analysis(
     """One face's whole analysis: crop, heatmaps, probabilities, and the attention heads' maps.
 
     Args:
+        crop: the aligned face (S,S,3) uint8.
+        networks: every network's answer to it.
         strength: of the heat over the face, 0..1.
         shared: draw all heatmaps over the largest of their maxima; each over its own if not.
         cells: draw the 7x7 squares instead of interpolating.
         words: English if None; see `drawable_words`.
     """
     words = words or load_words()
-    answers = result.networks.values()
+    answers = networks.values()
     attention = next((a.attention for a in answers if a.attention is not None), None)
     heights = [4.6] if attention is None else [4.6, 2.6]
-    columns = len(result.networks) + 1
+    columns = len(networks) + 1
     figure = Figure(figsize=(2.6 * columns, sum(heights)), dpi=150, layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    _draw_answers(parts[0], result, strength, shared, cells, words)
+    _draw_answers(parts[0], crop, networks, strength, shared, cells, words)
     if attention is not None:
-        _draw_heads(parts[1], result.crop, attention, strength, cells, words)
+        _draw_heads(parts[1], crop, attention, strength, cells, words)
     set_typeface(figure, words)
     return figure
 
 
 def _draw_answers(
-    on: SubFigure, result: FaceResult, strength: float, shared: bool, cells: bool, words: Words
+    on: SubFigure,
+    crop: np.ndarray,
+    networks: Mapping[str, NetworkResult],
+    strength: float,
+    shared: bool,
+    cells: bool,
+    words: Words,
 ) -> None:
     """The face, then a column for each network: its heatmap above its probabilities."""
-    largest = max((answer.gradcam.max for answer in result.networks.values()), default=0.0)
+    largest = max((answer.gradcam.max for answer in networks.values()), default=0.0)
     faces, bars = on.subplots(
-        2, len(result.networks) + 1, squeeze=False, gridspec_kw={"height_ratios": [3, 2]}
+        2, len(networks) + 1, squeeze=False, gridspec_kw={"height_ratios": [3, 2]}
     )
-    faces[0].imshow(result.crop)
+    faces[0].imshow(crop)
     faces[0].set_title(words("compare.face_alt"), fontsize=9)
     bars[0].axis("off")
-    for face, bar, (name, answer) in zip(faces[1:], bars[1:], result.networks.items(), strict=True):
+    for face, bar, (name, answer) in zip(faces[1:], bars[1:], networks.items(), strict=True):
         color = NETWORK_COLORS.get(name, "black")
         maximum = largest if shared else answer.gradcam.max
         heat = overlay_heatmap(
-            result.crop, answer.gradcam.values, strength=strength, maximum=maximum, cells=cells
+            crop, answer.gradcam.values, strength=strength, maximum=maximum, cells=cells
         )
         face.imshow(heat)
         title = f"{DISPLAY_NAMES.get(name, name)}: {_name_answer(answer, words)}"

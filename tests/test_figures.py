@@ -1,5 +1,4 @@
 import warnings
-from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -8,10 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from fer_models import figures
-from fer_models.analysis import FaceResult, GradCam, NetworkResult
+from fer_models.analysis import GradCam, NetworkResult
 from fer_models.explain.attention import Attention
 from fer_models.explain.faithfulness import FaithfulnessCurves
-from fer_models.faces import Face
 from fer_models.figure1 import make_figure1
 from fer_models.figures import (
     FigureRow,
@@ -168,7 +166,8 @@ def test_figure1_without_an_image_and_unknown_file_types_are_refused(
 ):
     with pytest.raises(ValueError, match="at least one image"):
         make_figure1(analyzer, [])
-    figure = draw_analysis(analyzer.analyze(photograph).faces[0])
+    face = analyzer.analyze(photograph).faces[0]
+    figure = draw_analysis(face.crop, face.networks)
     with pytest.raises(ValueError, match=r"\.png or \.pdf"):
         save_figure(figure, tmp_path / "figure.txt")
 
@@ -182,14 +181,13 @@ def test_an_analysis_is_drawn_with_what_it_explains_and_the_scale_asked_for():
         name: NetworkResult("surprise", answers, cam, None, 0.0)
         for name, cam in (("ddamfn", weak), ("mfn", strong), ("resnet50", plain))
     }
-    result = FaceResult(Face((0, 0, 56, 56), np.zeros((5, 2)), 1.0), GREY, networks)
-    figure = draw_analysis(result, 0.3, cells=True)
+    figure = draw_analysis(GREY, networks, 0.3, cells=True)
     assert [axis.get_xlabel() for axis in figure.axes[1:4]] == [
         "HiResCAM for surprise, not happiness\ndark 0 to bright 1",
         "Eigen-CAM (whatever the answer)\ndark 0 to bright 4",
         "Grad-CAM for surprise\ndark 0 to bright 0",
     ]
-    shared = draw_analysis(result, 0.3, shared=True, cells=True)
+    shared = draw_analysis(GREY, networks, 0.3, shared=True, cells=True)
     assert shared.axes[1].get_xlabel().endswith("dark 0 to bright 4")
     for drawn, maximum in ((figure, 1), (shared, 4)):
         expected = overlay_heatmap(GREY, np.eye(7), strength=0.3, maximum=maximum, cells=True)
@@ -200,7 +198,7 @@ def test_an_analysis_shows_the_heads_in_the_pages_language_each_on_its_scale(ana
     face = analyzer.analyze(photograph).faces[0]
     shown = face.networks["ddamfn"].attention
     heads = len(shown.maps)
-    figure = draw_analysis(face, words=CHINESE)
+    figure = draw_analysis(face.crop, face.networks, words=CHINESE)
     answers, attention = figure.subfigs
     assert attention.get_suptitle() == CHINESE("compare.heads_title")
     assert len(attention.axes) == heads + 2
@@ -210,7 +208,7 @@ def test_an_analysis_shows_the_heads_in_the_pages_language_each_on_its_scale(ana
     won = [text.get_text() for text in attention.legends[0].get_texts()]
     assert won == [describe_wins(shown, number, CHINESE) for number in range(heads)]
     assert CHINESE.expression("happiness") in answers.axes[1].get_title()
-    plain = draw_analysis(replace(face, networks={"mfn": face.networks["mfn"]}))
+    plain = draw_analysis(face.crop, {"mfn": face.networks["mfn"]})
     assert len(plain.subfigs) == 1
 
 

@@ -238,7 +238,12 @@ def write_figure(view: View, look: Look, words: Words) -> str:
     strength = 1.0 if look.view == "beside" else look.strength
     shared = look.scale == "shared"
     figure = draw_analysis(
-        view.result, strength, shared=shared, cells=look.cells, words=drawable_words(words)
+        view.result.crop,
+        view.result.networks,
+        strength,
+        shared=shared,
+        cells=look.cells,
+        words=drawable_words(words),
     )
     save_figure(figure, file)
     return str(file)

@@ -119,7 +119,8 @@ def write_figure(
     if analysis is None:
         raise gr.Error(words("lab.no_face"), print_exception=False)
     file = make_download_folder() / f"{_file_name(parameters, expression)}_answers.png"
-    save_figure(draw_analysis(analysis.faces[0], words=drawable_words(words)), file)
+    result = analysis.faces[0]
+    save_figure(draw_analysis(result.crop, result.networks, words=drawable_words(words)), file)
     return str(file)
 
 

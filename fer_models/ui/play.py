@@ -14,7 +14,7 @@ from fer_models.agreement import describe_agreement
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, NetworkResult
 from fer_models.choice import Choices
 from fer_models.faces import CROP_SIZE_PX, align_face
-from fer_models.figures import overlay_heatmap
+from fer_models.figures import draw_analysis, drawable_words, overlay_heatmap, save_figure
 from fer_models.manipulation import COVERS, Changes, apply_changes
 from fer_models.report import network_report
 from fer_models.ui import html
@@ -243,6 +243,14 @@ def write_png(face: PlayFace, played: Played) -> str:
     return str(file)
 
 
+def write_figure(played: Played, strength: float, words: Words) -> str:
+    """The changed face with the answers and heatmaps as a figure; its path."""
+    file = make_download_folder() / "play.png"
+    figure = draw_analysis(played.large, played.after, strength, words=drawable_words(words))
+    save_figure(figure, file)
+    return str(file)
+
+
 def brush_template(words: Words) -> str:
     """The brush's HTML, which `play.js` brings to life."""
     label = escaping.escape(words("play.canvas"), quote=True)
@@ -335,6 +343,12 @@ def build_play_tab(
                         [face_state, played_state],
                         f"play-save-{kind}",
                     )
+                download_button(
+                    words("compare.download_figure"),
+                    lambda played, strength: write_figure(played, strength, words),
+                    [played_state, strength],
+                    "play-save-figure",
+                )
             with gr.Column(elem_classes="play-main"):
                 with gr.Row(elem_classes="play-controls"):
                     sliders = _build_sliders(words)

@@ -124,6 +124,9 @@ def test_the_changed_face_can_be_downloaded(play):
     with play.expect_download(timeout=60_000) as download:
         play.locator("#play-save-json").click()
     assert json.loads(download.value.path().read_text())["covered_regions"] == ["left"]
+    with play.expect_download(timeout=60_000) as download:
+        play.locator("#play-save-figure").click()
+    assert np.asarray(Image.open(download.value.path())).shape[1] > 1000  # four columns
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(play, screenshot):

@@ -24,6 +24,7 @@ from fer_models.ui.play import (
     read_mask,
     toggle_region,
     unchanged,
+    write_figure,
     write_json,
     write_mask,
     write_png,
@@ -154,6 +155,8 @@ def test_the_files_hold_what_is_shown(choices, face):
     report = json.loads(Path(write_json(face, played)).read_text())
     assert report["changes"]["rotation_deg"] == 20 and report["covered_regions"] == ["mouth"]
     np.testing.assert_array_equal(read_mask(report["mask_112x112_hex"]), region("mouth"))
+    with Image.open(write_figure(played, 0.5, WORDS)) as figure:
+        assert min(figure.size) > 600
     for name in SHIPPED:
         after = played.after[name]
         assert report["after"][name]["expression"] == after.expression
