@@ -424,6 +424,7 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
     with gr.Row(equal_height=False, elem_classes="compare-bench"):
         with gr.Column(min_width=280, elem_classes="compare-side"):
             picture = picture_input(
+                words,
                 label=words("compare.picture"),
                 sources=["upload", "webcam", "clipboard"],
                 height=280,

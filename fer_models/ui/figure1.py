@@ -184,6 +184,7 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
     with gr.Row(elem_id="figure1-slots"):
         slots = {
             name: picture_input(
+                words,
                 value=sample_file(name),
                 label=words.expression(name),
                 sources=["upload", "webcam", "clipboard"],

@@ -20,13 +20,20 @@ from fer_models.words import Words, load_words
 MAX_SIDE_PX = 1600
 
 
-def picture_input(**settings) -> gr.Image:
+def picture_input(words: Words, **settings) -> gr.Image:
     """A `gr.Image` that hands on the uploaded file's path, unopened.
 
-    Gradio's own component opens the file first, and where it can't, the visitor sees no reason.
+    Gradio's own component opens the file first, and where it can't, the visitor sees no reason. Its
+    own invitation is in the browser's language, not in the page's.
     """
     camera = gr.WebcamOptions(mirror=False)  # gradio would mirror the pixels, not the preview alone
-    component = gr.Image(type="filepath", image_mode=None, webcam_options=camera, **settings)
+    component = gr.Image(
+        type="filepath",
+        image_mode=None,
+        webcam_options=camera,
+        placeholder=words("page.drop_picture"),
+        **settings,
+    )
     component.preprocess = lambda payload: None if payload is None else payload.path
     return component
 
