@@ -359,15 +359,15 @@ class _Bench:
         ]
 
     def connect(self, run: Callable, asked: list, changes: list, words: Words) -> None:
-        """Wire the buttons; any of `changes` ends the run and takes its results away."""
+        """Wire the buttons; `changes` to another question end the run and take its results away."""
 
-        # Counts starts and stops, and holds whether anything of a run stands there; changed in
-        # place, so that a run sees it. Two `cancels` of one run at once are an error of Gradio's.
-        ticket = gr.State([0, False])
+        # Counts starts and stops, and holds the question of what stands there; changed in place, so
+        # that a run sees it. Two `cancels` of one run at once are an error of Gradio's.
+        ticket = gr.State([0, None])
         same = [gr.skip()] * len(self.shown)
 
         def begin(ticket, *question):
-            ticket[:] = mine = [ticket[0] + 1, True]
+            ticket[:] = mine = [ticket[0] + 1, question]
             for values in run(*question):
                 if ticket != mine:
                     break
@@ -379,16 +379,16 @@ class _Bench:
             ticket[0] += 1
             return self.show(html.notice(words("page.stopped")))
 
-        def forget(ticket):
-            if not ticket[1]:
+        def forget(ticket, *question):
+            if ticket[1] in (None, question):
                 return same
-            ticket[:] = [ticket[0] + 1, False]
+            ticket[:] = [ticket[0] + 1, None]
             return self.show(html.notice(words("lab.changed")), self.empty)
 
         private = {"api_visibility": "private", "show_progress": "hidden"}
         self.start.click(begin, [ticket, *asked], self.shown, trigger_mode="multiple", **private)
         self.stop.click(end, ticket, self.shown, **private)
-        gr.on(changes, forget, ticket, self.shown, trigger_mode="always_last", **private)
+        gr.on(changes, forget, [ticket, *asked], self.shown, trigger_mode="always_last", **private)
 
 
 def build_experiments(

@@ -305,6 +305,7 @@ def test_the_lab_speaks_chinese(tab, page_url, screenshot):
     tab.locator("#lab-expression label", has_text="惊讶").click()
     wait_for_change(tab, "#lab-face", before)
     tab.get_by_text("调谐曲线").click()
+    tab.wait_for_function("() => /惊讶/.test(document.querySelector('#lab-vary input').value)")
     tab.locator("#lab-sweep").click()
     tab.wait_for_selector("#lab-curve-svg:enabled", timeout=120_000)
     assert "恐惧" in tab.locator("#lab-curve title").all_text_contents()[9 * 4]

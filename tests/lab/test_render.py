@@ -315,7 +315,7 @@ def test_the_command_line_sets_pose_light_and_single_actions(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--identity", "77"], "give 0 to"),
+        (["--identity", "77"], "from 0 to 9"),
         (["--expression", "boredom"], "use one of neutral"),
         (["--expression", "fear", "--intensity", "3"], "from 0 to 1"),
         (["--intensity", "0.5"], "needs an --expression"),
