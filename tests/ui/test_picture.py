@@ -7,7 +7,7 @@ from fer_models.choice import Choices, UploadError
 from fer_models.images import ImageError
 from fer_models.ui.compare import Look, Question, draw_cards, explain_face, find_faces
 from fer_models.ui.heads import HeadsLook, show_heads
-from fer_models.ui.picture import explain_error, explain_missing
+from fer_models.ui.picture import explain_error, explain_missing, picture_input
 from fer_models.ui.play import draw_cards as draw_play_cards
 from fer_models.ui.play import meet_face, unchanged
 from fer_models.words import load_words
@@ -25,6 +25,10 @@ def picture():
 def deleted(tmp_path) -> dict[str, str]:
     """The choice of a visitor whose upload is gone."""
     return {"ddamfn": str(tmp_path / "uploaded.safetensors")}
+
+
+def test_an_upload_field_invites_in_the_pages_language():
+    assert picture_input(CHINESE).placeholder == CHINESE("page.drop_picture")
 
 
 @pytest.mark.parametrize(
