@@ -415,6 +415,11 @@ def name_explained(gradcam: GradCam, words: Words) -> str:
     return words("compare.explained", method=method, target=target)
 
 
+def name_scale(low: float, high: float, words: Words) -> str:
+    """The values that an attention map is drawn darkest and brightest at."""
+    return words("compare.dark_to_bright", low=f"{low:.2f}", high=f"{high:.2f}")
+
+
 def draw_analysis(
     crop: np.ndarray,
     networks: Mapping[str, NetworkResult],
@@ -502,8 +507,7 @@ def _draw_heads(
     for axis, (picture, low, high), name in zip(axes, maps, names, strict=True):
         axis.imshow(picture)
         axis.set_title(name, fontsize=9)
-        scale = words("compare.dark_to_bright", low=f"{low:.2f}", high=f"{high:.2f}")
-        axis.set_xlabel(scale, fontsize=7)
+        axis.set_xlabel(name_scale(low, high, words), fontsize=7)
     last.imshow(draw_winners(attention, crop, strength))
     last.set_title(words("compare.winners"), fontsize=9)
     keys = [

@@ -26,6 +26,7 @@ from fer_models.figures import (
     draw_profiles,
     draw_winners,
     drawable_words,
+    name_scale,
     overlay_heatmap,
     save_figure,
     set_typeface,
@@ -382,11 +383,11 @@ def _draw_figure_row(
         )
         axes[number].imshow(drawn)
         axes[number].set_title(words("page.head", number=number + 1), fontsize=9)
-        axes[number].set_xlabel(_dark_to_bright(low, high, words), fontsize=7)
+        axes[number].set_xlabel(name_scale(low, high, words), fontsize=7)
     picture, low, high = _draw_map(face, attention.fused, look)
     axes[-2].imshow(picture)
     axes[-2].set_title(words("compare.fused"), fontsize=9)
-    axes[-2].set_xlabel(_dark_to_bright(low, high, words), fontsize=7)
+    axes[-2].set_xlabel(name_scale(low, high, words), fontsize=7)
     axes[-1].imshow(draw_winners(attention, face, look.strength))
     axes[-1].set_title(words("compare.winners"), fontsize=9)
     won = (
@@ -402,10 +403,6 @@ def _draw_figure_row(
         axis.set_xticks([])
         axis.set_yticks([])
         axis.spines[:].set_visible(False)
-
-
-def _dark_to_bright(low: float, high: float, words: Words) -> str:
-    return words("compare.dark_to_bright", low=f"{low:.2f}", high=f"{high:.2f}")
 
 
 def write_json(view: HeadsView, channel: int) -> str:
