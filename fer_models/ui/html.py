@@ -17,15 +17,16 @@ from fer_models.words import Words
 LOGIT_METHODS = ("grad-cam", "hirescam", "layer-cam")
 
 
-def image_tag(image: np.ndarray, alt: str) -> str:
+def image_tag(image: np.ndarray, alt: str, onload: str = "") -> str:
     """An <img> that holds (H,W,3) RGB uint8 itself; JPEG is made ten times faster than WebP."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=90, subsampling=0)
     data = base64.b64encode(buffer.getvalue()).decode()
     height, width = image.shape[:2]
+    then = f' onload="{onload}"' if onload else ""
     return (
         f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(alt, quote=True)}" '
-        f'width="{width}" height="{height}">'
+        f'width="{width}" height="{height}"{then}>'
     )
 
 
@@ -171,11 +172,14 @@ def face_with_heat(crop: np.ndarray, heat: np.ndarray, view: str, alt: str, word
     face = image_tag(crop, words("compare.face_alt"))
     if view == "beside":
         return f'<div class="fer-beside">{face}{image_tag(heat, alt)}</div>'
-    move = "this.parentNode.style.setProperty('--cut', this.value + '%')"
+    # One place for every handle, kept by the page, so that a card drawn anew keeps it too.
+    style, label = "document.body.style", html.escape(words("compare.wipe_label"), quote=True)
+    every = "document.querySelectorAll('.fer-wipe input').forEach(all => all.value = this.value)"
+    move = f"{style}.setProperty('--cut', this.value + '%'); {every}"
+    keep = f"this.nextSibling.value = parseFloat({style}.getPropertyValue('--cut') || 50)"
     return (
-        f'<div class="fer-wipe">{face}{image_tag(heat, alt)}<input type="range" min="0" max="100" '
-        f'value="50" aria-label="{html.escape(words("compare.wipe_label"), quote=True)}" '
-        f'oninput="{move}"></div>'
+        f'<div class="fer-wipe">{face}{image_tag(heat, alt, onload=keep)}<input type="range" '
+        f'min="0" max="100" value="50" aria-label="{label}" oninput="{move}"></div>'
     )
 
 

@@ -35,6 +35,7 @@ from fer_models.words import Words
 
 MAX_VISITORS = 4  # with a camera on at once, in each language: they share the processor
 FORGET_S = 10.0
+SILENT_S = 2.0  # a camera that is on sends its next frame sooner
 MAX_FRAME_BYTES = 1_000_000
 MAX_FRAME_SIDE_PX = 1280
 MAX_KEY = 64
@@ -136,6 +137,7 @@ class Visitors:
         choices: of everybody's checkpoints.
         limit: how many sessions there can be.
         forget_s: a session goes that long after its last frame.
+        silent_s: where there is no room, it goes that soon, for another visitor's sake.
         clock: seconds, rising.
     """
 
@@ -144,9 +146,11 @@ class Visitors:
         choices: Choices,
         limit: int = MAX_VISITORS,
         forget_s: float = FORGET_S,
+        silent_s: float = SILENT_S,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.choices, self.limit, self.forget_s, self.clock = choices, limit, forget_s, clock
+        self.choices, self.limit, self.clock = choices, limit, clock
+        self.forget_s, self.silent_s = forget_s, silent_s
         self._visitors: dict[str, _Visitor] = {}
         self._chosen: dict[str, dict[str, str]] = {}
         self._guard = threading.Lock()
@@ -201,6 +205,8 @@ class Visitors:
             visitor = self._visitors.get(key)
             if visitor is None:
                 if len(self._visitors) >= self.limit:
+                    self._drop_silent(self.silent_s)
+                if len(self._visitors) >= self.limit:
                     return None
                 if not self._visitors:
                     self._forget_later()
@@ -216,14 +222,17 @@ class Visitors:
 
     def _forget(self) -> None:
         with self._guard:
-            oldest = self.clock() - self.forget_s
-            self._visitors = {
-                key: visitor
-                for key, visitor in self._visitors.items()
-                if visitor.seen > oldest or visitor.lock.locked()
-            }
+            self._drop_silent(self.forget_s)
             if self._visitors:
                 self._forget_later()
+
+    def _drop_silent(self, seconds: float) -> None:
+        oldest = self.clock() - seconds
+        self._visitors = {
+            key: visitor
+            for key, visitor in self._visitors.items()
+            if visitor.seen > oldest or visitor.lock.locked()
+        }
 
 
 def write_table(tracks: Mapping[str, Track]) -> str:

@@ -94,8 +94,17 @@ def test_every_setting_changes_the_pictures(tab):
     handle = tab.locator("#card-mfn .fer-wipe input[type=range]")
     handle.fill("80")
     assert tab.locator("#card-mfn .fer-wipe img").count() == 2
-    cut = "e => getComputedStyle(e.querySelectorAll('img')[1]).clipPath"
-    assert tab.locator("#card-mfn .fer-wipe").evaluate(cut) == "inset(0px 0px 0px 80%)"
+
+    def covered(name: str) -> tuple[str, str]:
+        wipe = tab.locator(f"#card-{name} .fer-wipe")
+        cut = wipe.evaluate("e => getComputedStyle(e.querySelectorAll('img')[1]).clipPath")
+        return cut, wipe.locator("input").input_value()
+
+    assert covered("mfn") == covered("ddamfn") == ("inset(0px 0px 0px 80%)", "80")
+    choose(tab, "#method", "Layer-CAM")
+    wait_for_caption(tab, "(Layer-CAM)")
+    tab.wait_for_function("document.querySelector('#card-mfn .fer-wipe input').value === '80'")
+    assert covered("mfn") == ("inset(0px 0px 0px 80%)", "80")
 
 
 def settings(tab) -> dict:

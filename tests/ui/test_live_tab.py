@@ -202,7 +202,7 @@ def test_visitors_have_sessions_of_their_own(mfn):
 
 
 def test_places_are_few_and_free_again_once_left(mfn):
-    visitors = Visitors(Choices(mfn), limit=2)
+    visitors = Visitors(Choices(mfn), limit=2, clock=lambda: 0.0)
     for key in ("one", "two"):
         assert "line" in answer_frame(visitors, message(picture(), key), ENGLISH)
     assert answer_frame(visitors, message(picture(), "three"), ENGLISH) == {"state": "busy"}
@@ -211,6 +211,21 @@ def test_places_are_few_and_free_again_once_left(mfn):
     visitors.leave("nobody")
     assert "line" in answer_frame(visitors, message(picture(), "three"), ENGLISH)
     assert len(visitors) == 2
+
+
+def test_who_only_closed_the_page_makes_room_for_another(mfn):
+    seconds = [0.0]
+    visitors = Visitors(Choices(mfn), limit=2, clock=lambda: seconds[0])
+    for key in ("gone", "here"):
+        visitors.process(read_message(message(picture(), key)))
+    seconds[0] = 1.9
+    visitors.process(read_message(message(picture(), "here")))
+    third = read_message(message(picture(), "third"))
+    assert visitors.process(third) is None
+    seconds[0] = 2.1
+    assert visitors.process(third) is not None
+    assert len(visitors) == 2
+    assert answer_frame(visitors, message(picture(), "gone"), ENGLISH) == {"state": "busy"}
 
 
 def test_the_last_seconds_are_a_table_while_the_camera_is_on_and_when_it_goes_off(mfn):
