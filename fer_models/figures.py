@@ -6,6 +6,7 @@ scaled. Every drawing function takes or states its scale.
 
 import contextlib
 import functools
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -311,6 +312,90 @@ def _draw_curves(axis, shares, by_map, by_centre, at_random, color: str) -> None
         frameon=False,
         borderaxespad=0,
     )
+
+
+@dataclass(frozen=True)
+class RemovalPanel:
+    """What "Which action matters" found for one network.
+
+    Attributes:
+        title: the network and its answer.
+        changes: each action and the change of the probability without it; NaN where there was no
+            face then.
+        shares: each region, its share of the heatmap's brightness and of the picture, 0..1.
+        text: what that means, in words.
+    """
+
+    title: str
+    color: str
+    changes: Sequence[tuple[str, float]]
+    shares: Sequence[tuple[str, float, float]]
+    text: str
+
+
+def draw_removal(
+    face: np.ndarray, panels: Sequence[RemovalPanel], title: str, words: Words
+) -> Figure:
+    """A face, and for each network its actions' changes above its heatmap's shares.
+
+    Args:
+        face: (S,S,3) RGB uint8.
+        title: the one sentence over all of it.
+    """
+    widths = [2.9, *[4.3] * len(panels)]  # inches
+    figure = Figure(figsize=(sum(widths), 6.6), dpi=150, layout="constrained")
+    figure.suptitle(title, fontsize=10.5)
+    left, *columns = figure.subfigures(1, len(widths), width_ratios=widths)
+    above, below = left.subplots(2, 1)
+    above.imshow(face)
+    below.text(0, 1, _wrap(words("lab_removal.about"), 44, words), fontsize=8, va="top")
+    for axis in (above, below):
+        axis.axis("off")
+    for column, panel in zip(columns, panels, strict=True):
+        above, below = column.subplots(2, 1)
+        column.suptitle(panel.title, fontsize=10.5, color=panel.color)
+        _draw_changes(above, panel, words)
+        _draw_shares(below, panel, words)
+        column.supxlabel(_wrap(panel.text, 72, words), fontsize=8)
+    set_typeface(figure, words)
+    return figure
+
+
+def _wrap(text: str, width: int, words: Words) -> str:
+    """A text in lines of that many Latin letters; a Chinese character is as wide as two."""
+    return textwrap.fill(text, width if words.language == "en" else width // 2)
+
+
+def _draw_changes(axis: Axes, panel: RemovalPanel, words: Words) -> None:
+    changes = [change for _, change in panel.changes]
+    axis.barh(range(len(changes)), np.nan_to_num(changes), height=0.6, color=panel.color)
+    for place, change in enumerate(changes):
+        text = f"{change:+.2f}".replace("-", "−")
+        text = words("lab_removal.no_face") if np.isnan(change) else text
+        axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), fontsize=8, va="center")
+    axis.axvline(0, color="0.4", linewidth=0.8)
+    axis.set_xlim(-1, 1)
+    axis.set_title(words("lab_removal.without"), fontsize=8.5)
+    _name_bars(axis, [label for label, _ in panel.changes])
+
+
+def _draw_shares(axis: Axes, panel: RemovalPanel, words: Words) -> None:
+    places = range(len(panel.shares))
+    axis.barh(places, [share for _, share, _ in panel.shares], height=0.6, color="0.6")
+    areas = [area for *_, area in panel.shares]
+    axis.plot(areas, places, linestyle="", marker="|", markersize=13, color="black")
+    axis.set_xlim(0, 1)
+    axis.xaxis.set_major_formatter(PercentFormatter(1))
+    axis.set_title(words("lab_removal.shares"), fontsize=8.5)
+    _name_bars(axis, [label for label, *_ in panel.shares])
+
+
+def _name_bars(axis: Axes, labels: Sequence[str]) -> None:
+    """Name bars from the top down; few of them are no thicker than six are."""
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_ylim(max(len(labels), 6) - 0.5, -0.5)
+    axis.tick_params(labelsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 @dataclass(frozen=True)

@@ -333,7 +333,7 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
     # Without `cancels`: the run ends by itself after its picture, and hands over what it has.
     stop.click(ask_to_stop, ticket, [line, stop], **private)
     gr.on(
-        [files.change, face_crop.input],
+        [files.change, face_crop.input, choice.change],
         forget,
         [files, ticket],
         shown,

@@ -265,6 +265,6 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
     stop.click(halt, ticket, shown, **private)
     fill.click(lambda *given: fill_slots(given), pictures, pictures, **private)
     clear.click(lambda: [None] * (len(SLOTS) + 1), None, [*pictures, files], **private)
-    changes = [component.change for component in (*pictures, files)]
+    changes = [component.change for component in (*pictures, files, choice)]
     gr.on(changes, forget, [begun, ticket], shown, trigger_mode="always_last", **private)
     return Figure1Tab(slots, files, shown)

@@ -11,6 +11,13 @@ import numpy as np
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer
 from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
+from fer_models.figures import (
+    NETWORK_COLORS,
+    RemovalPanel,
+    draw_removal,
+    drawable_words,
+    save_figure,
+)
 from fer_models.lab import ACTIONS, RANGES, FaceParameters
 from fer_models.lab.experiments import Sweep, remove_actions
 from fer_models.lab.measure import (
@@ -151,8 +158,8 @@ def describe_sweep(sweeps: dict[str, Sweep], name: str, words: Words) -> str:
 
 def run_removal(
     analyzer: Analyzer, parameters: FaceParameters, expression: str, words: Words
-) -> Iterator[tuple[str, list[str] | None, str | None]]:
-    """Which action matters: the line with the one number and, at the end, cards and a JSON file.
+) -> Iterator[tuple[str, list[str] | None, str | None, str | None]]:
+    """Which action matters: the line with the one number and, at the end, cards, PNG and JSON.
 
     A network that was not trained on the expression is left out, with a sentence.
     """
@@ -170,18 +177,18 @@ def run_removal(
     elif not networks:
         problem = join_sentences(unavailable.values(), words)
     if problem:
-        yield html.notice(problem, "problem"), None, None
+        yield html.notice(problem, "problem"), None, None, None
         return
     faces = (parameters, *removed)
     answers = []
     for done, face in enumerate(faces):
         text = words("lab_curve.step", done=done + 1, total=len(faces))
-        yield step_line(done, len(faces), text), None, None
+        yield step_line(done, len(faces), text), None, None, None
         answers.append(predict_networks(analyzer, networks, [draw(face)])[0])
     try:
         claims = judge_claims(analyzer, networks, parameters, expression, np.stack(answers))
     except NoFaceError:
-        yield html.notice(words("lab.no_face"), "problem"), None, None
+        yield html.notice(words("lab.no_face"), "problem"), None, None, None
         return
     cards = [
         claim_card(name, claims[name], words)
@@ -190,8 +197,34 @@ def run_removal(
         for name in PAGE_NETWORKS
     ]
     text = describe_claims(claims, expression, words)
+    figure = write_figure(claims, parameters, expression, words)
     text = join_sentences([text, *unavailable.values()], words)
-    yield html.notice(text), cards, write_claims(claims, parameters, expression)
+    yield html.notice(text), cards, figure, write_claims(claims, parameters, expression)
+
+
+def write_figure(
+    claims: dict[str, Claim], parameters: FaceParameters, expression: str, words: Words
+) -> str:
+    """The cards as a PNG file, in the page's language where a typeface can draw it; its path."""
+    words = drawable_words(words)
+    panels = [
+        RemovalPanel(
+            title=f"{DISPLAY_NAMES[name]}: {words.expression(expression)} "
+            f"{claim.ablation.full[claim.ablation.target]:.2f}",
+            color=NETWORK_COLORS[name],
+            changes=[
+                (group_label(group, words), -float(change))
+                for group, change in zip(claim.ablation.actions, claim.ablation.change, strict=True)
+            ],
+            shares=claim_shares(claim, words),
+            text=claim_sentence(claim, words),
+        )
+        for name, claim in claims.items()
+    ]
+    file = make_download_folder() / "actions.png"
+    title = describe_claims(claims, expression, words)
+    save_figure(draw_removal(draw(parameters), panels, title, words), file)
+    return str(file)
 
 
 def write_claims(claims: dict[str, Claim], parameters: FaceParameters, expression: str) -> str:
@@ -245,13 +278,11 @@ def claim_card(name: str, claim: Claim, words: Words) -> str:
         _change_bar(group_label(group, words), float(change), words)
         for group, change in zip(ablation.actions, ablation.change, strict=True)
     )
+    brightest = None if claim.brightest is None else region_title(claim.brightest, words)
     shares = "".join(
-        _share_bar(region_title(r, words), share, claim.areas[r], chosen=r == claim.brightest)
-        for r, share in claim.shares.items()
+        _share_bar(title, share, area, chosen=title == brightest)
+        for title, share, area in claim_shares(claim, words)
     )
-    if claim.brightest is not None:
-        rest = (max(0.0, 1 - sum(part.values())) for part in (claim.shares, claim.areas))
-        shares += _share_bar(words("lab_removal.elsewhere"), *rest)
     return html.card(
         name,
         f'{html.heading(name)}<p class="fer-answer">{target} <strong>{full:.2f}</strong></p>'
@@ -262,6 +293,15 @@ def claim_card(name: str, claim: Claim, words: Words) -> str:
         f'<p class="fer-caption">{escape(claim_sentence(claim, words))}</p>',
         "lab-card",
     )
+
+
+def claim_shares(claim: Claim, words: Words) -> list[tuple[str, float, float]]:
+    """Each region's name, its share of the heatmap's brightness and of the picture."""
+    shares = [(region_title(r, words), share, claim.areas[r]) for r, share in claim.shares.items()]
+    if claim.brightest is not None:
+        rest = (max(0.0, 1 - sum(part.values())) for part in (claim.shares, claim.areas))
+        shares.append((words("lab_removal.elsewhere"), *rest))
+    return shares
 
 
 def claim_sentence(claim: Claim, words: Words) -> str:
@@ -486,15 +526,19 @@ def _build_removal(choices: Choices, choice: gr.State, face: gr.State, words: Wo
             for name, card in zip(PAGE_NETWORKS, empty, strict=True)
         ]
     gr.Markdown(words("lab_removal.about"))
-    file = _file_button(words("lab_removal.save_json"), "lab-claims-json")
-    bench = _Bench(*buttons, line, cards, [file], empty)
+    with gr.Row():
+        files = [
+            _file_button(words("lab_removal.save_png"), "lab-claims-png"),
+            _file_button(words("lab_removal.save_json"), "lab-claims-json"),
+        ]
+    bench = _Bench(*buttons, line, cards, files, empty)
 
     def rank(text, chosen, expression):
         yield bench.show(waiting_line(words("compare.looking_at_face")), running=True)
         analyzer, parameters = choices.analyzer(chosen), FaceParameters.from_json(text)
-        for notice, made, path in run_removal(analyzer, parameters, expression, words):
-            yield bench.show(notice, made, [path], running=True)
-        yield bench.show(notice, paths=[path])
+        for notice, made, *paths in run_removal(analyzer, parameters, expression, words):
+            yield bench.show(notice, made, paths, running=True)
+        yield bench.show(notice, paths=paths)
 
     changes = [face.change, choice.change, target.change]
     bench.connect(rank, [face, choice, target], changes, words)

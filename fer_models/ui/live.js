@@ -20,6 +20,7 @@ let settings = JSON.parse(stage.dataset.settings);
 let run = 0; // counts starts and stops: what belongs to an older number is out of date
 let stream = null;
 let key = null;
+let lastFace = ""; // the newest frame with a face, to draw as a figure
 let table = ""; // the last seconds as CSV, once the camera is off; a promise of it at first
 
 const place = (selector) => document.querySelector(selector);
@@ -103,8 +104,10 @@ async function streamFrames(isCurrent) {
   let failures = 0;
   while (isCurrent()) {
     const began = performance.now();
-    const answer = await server.look({ key, frame: capture(), ...settings });
+    const frame = capture();
+    const answer = await server.look({ key, frame, ...settings });
     if (!isCurrent()) return;
+    if (answer?.box) lastFace = frame;
     failures = answer ? 0 : failures + 1;
     if (answer?.state || failures === RETRIES) return stop(answer?.state ?? "failed");
     if (answer) await show(answer, isCurrent);
@@ -123,9 +126,22 @@ async function watchLeaving(isCurrent) {
 async function save() {
   const text = await (key === null ? table : server.table(key));
   if (!text) return say(texts.nothing);
+  download(new Blob([text], { type: "text/csv" }), "live.csv");
+}
+
+async function draw() {
+  if (!lastFace) return say(texts.nothing);
+  say(texts.drawing);
+  const picture = await server.picture({ key: "figure", frame: lastFace, ...settings });
+  if (!picture) return say(texts.undrawn);
+  download(await (await fetch(picture)).blob(), "live.png");
+  say(texts.drawn);
+}
+
+function download(file, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.download = "live.csv";
+  link.href = URL.createObjectURL(file);
+  link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
@@ -133,6 +149,7 @@ async function save() {
 button.addEventListener("click", () => (button.textContent === stopLabel ? stop("stopped") : start()));
 button.disabled = false; // until here a press would have been lost
 stage.addEventListener("save", save);
+stage.addEventListener("draw", draw);
 stage.addEventListener("settings", ({ detail }) => {
   settings = detail;
   hideUnchosen(document.querySelectorAll(".live-cards > *"));

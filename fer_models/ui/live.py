@@ -27,7 +27,7 @@ from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkR
 from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face, align_face
-from fer_models.figures import NETWORK_COLORS, overlay_heatmap
+from fer_models.figures import NETWORK_COLORS, draw_analysis, drawable_words, overlay_heatmap
 from fer_models.live import HISTORY_S, LiveResult, LiveSession, Track
 from fer_models.ui import html
 from fer_models.ui.picture import explain_missing
@@ -44,8 +44,8 @@ FACE_SIDE_PX = 224
 GAP_S = 3.0  # a longer pause between two answers is no line in the strip
 SETTINGS = {"networks": ["ddamfn", "mfn"], "heat": True, "strip": "ddamfn"}
 # What the browser can say by itself; each stands in the words as `live.<state>`.
-PROBLEMS = ("denied", "no_camera", "in_use", "insecure", "lost", "busy", "failed")
-NOTES = ("asking", "starting", "stopped", "left", "nothing")
+PROBLEMS = ("denied", "no_camera", "in_use", "insecure", "lost", "busy", "failed", "undrawn")
+NOTES = ("asking", "starting", "stopped", "left", "nothing", "drawing", "drawn")
 SCRIPT = Path(__file__).with_name("live.js").read_text()
 
 
@@ -409,6 +409,24 @@ def answer_frame(visitors: Visitors, data, words: Words) -> dict:
     }
 
 
+def draw_frame(visitors: Visitors, data, words: Words) -> str:
+    """A figure of one frame's analysis, unsmoothed, as a PNG's data URL; "" where it cannot be."""
+    try:
+        message = read_message(data)
+    except FrameError:
+        return ""
+    session = LiveSession(visitors.analyzer(message.choice), message.networks)
+    result = session.process(message.frame)
+    if not result.networks:
+        return ""
+    crop = align_face(message.frame, result.face.landmarks, FACE_SIDE_PX)
+    strength = 0.5 if message.heat else 0.0
+    figure = draw_analysis(crop, result.networks, strength, words=drawable_words(words))
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    return "data:image/png;base64," + base64.b64encode(drawn.getvalue()).decode()
+
+
 def camera_html(words: Words) -> str:
     """The mirror, its button, and what the browser says by itself, in the page's language."""
     kinds = {**dict.fromkeys(PROBLEMS, "problem"), **dict.fromkeys(NOTES, "info")}
@@ -447,6 +465,9 @@ def build_live_tab(choices: Choices, choice: gr.State, words: Words) -> None:
     def leave(key) -> str:
         return visitors.leave(str(key))
 
+    def picture(data) -> str:
+        return draw_frame(visitors, data, words)
+
     names = [(DISPLAY_NAMES[name], name) for name in PAGE_NETWORKS]
     gr.HTML(html.notice(words("live.off")), elem_id="live-line")
     gr.HTML(f'<p class="live-about">{words("live.about")}</p>')
@@ -455,7 +476,7 @@ def build_live_tab(choices: Choices, choice: gr.State, words: Words) -> None:
             gr.HTML(
                 camera_html(words),
                 js_on_load=SCRIPT,
-                server_functions=[look, table, leave],
+                server_functions=[look, table, leave, picture],
                 elem_id="live-camera",
             )
             networks = gr.CheckboxGroup(
@@ -474,7 +495,9 @@ def build_live_tab(choices: Choices, choice: gr.State, words: Words) -> None:
             )
             shown = draw_strip(SETTINGS["strip"], None, words)
             gr.HTML(f'<div class="live-strip">{shown}</div>', elem_id="live-strip")
-            save = gr.Button(words("live.download"), size="sm", elem_id="live-csv")
+            with gr.Row():
+                save = gr.Button(words("live.download"), size="sm", elem_id="live-csv")
+                draw = gr.Button(words("live.download_figure"), size="sm", elem_id="live-png")
             gr.HTML(f'<div class="fer-legend"><p>{words("live.legend")}</p></div>')
     chosen = gr.Textbox("", visible="hidden")
     settings = [networks, heat, strip, chosen]
@@ -485,6 +508,7 @@ def build_live_tab(choices: Choices, choice: gr.State, words: Words) -> None:
         None, settings, None, js=tell, api_visibility="private"
     )
     save.click(None, None, None, js=_tell_camera("()", "save"), api_visibility="private")
+    draw.click(None, None, None, js=_tell_camera("()", "draw"), api_visibility="private")
 
 
 def _tell_camera(arguments: str, event: str) -> str:

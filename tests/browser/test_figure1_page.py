@@ -29,7 +29,7 @@ def test_one_click_draws_the_seven_drawn_faces(tab, screenshot):
     assert tab.locator("#figure1-pdf").is_enabled()
     screenshot("figure1")
     tab.click("#figure1-clear")
-    tab.wait_for_selector("#figure1-line >> text=The faces have changed; draw again.")
+    tab.wait_for_selector("#figure1-line >> text=have changed; draw again")
     tab.wait_for_selector("#figure1-image img", state="detached")
     assert all(tab.locator(f"#figure1-{kind}").is_disabled() for kind in ("png", "pdf", "json"))
 
@@ -41,7 +41,7 @@ def test_a_change_during_a_run_ends_it(tab):
     tab.wait_for_selector("#figure1-stop:enabled")
     assert tab.locator("#figure1-draw").is_disabled()
     tab.click("#figure1-clear")
-    tab.wait_for_selector("#figure1-line >> text=The faces have changed; draw again.")
+    tab.wait_for_selector("#figure1-line >> text=have changed; draw again")
     tab.wait_for_timeout(4_000)  # nothing that the run still does may land
     assert tab.locator("#figure1-image img").count() == 0
     assert tab.locator("#figure1-draw").is_enabled() and tab.locator("#figure1-stop").is_disabled()

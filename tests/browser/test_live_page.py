@@ -126,6 +126,20 @@ def test_only_one_frame_is_under_way_and_stop_ends_it(camera_tab):
     assert tab.locator(ANSWERED).count() == 1  # the last answer stays
 
 
+def test_the_last_face_can_be_had_as_a_figure_also_once_the_camera_is_off(camera_tab):
+    open_live(camera_tab)
+    camera_tab.click("#live-png")
+    camera_tab.wait_for_selector("#live-line:has-text('start the camera first')")
+    start(camera_tab)
+    camera_tab.locator("#live-camera button").click()
+    camera_tab.wait_for_function(CAMERA_OFF)
+    with camera_tab.expect_download(timeout=60_000) as download:
+        camera_tab.click("#live-png")
+    assert download.value.suggested_filename == "live.png"
+    assert min(Image.open(download.value.path()).size) > 300
+    camera_tab.wait_for_selector("#live-line:has-text('not smoothed')")
+
+
 def test_leaving_the_tab_switches_the_camera_off(camera_tab):
     open_live(camera_tab)
     start(camera_tab)

@@ -88,11 +88,12 @@ def test_the_visitors_own_checkpoint_is_drawn(analyzer, saved_mfn):
     assert record["weights"]["mfn"]["sha256"] != shipped
 
 
-def test_a_change_of_the_faces_takes_away_what_was_drawn_from_others(analyzer):
+def test_a_change_of_faces_or_weights_takes_away_what_was_drawn_from_others(analyzer):
     with gr.Blocks() as page:
-        tab = figure1.build_figure1_tab(Choices(analyzer), gr.State({}), ENGLISH)
+        choice = gr.State({})
+        tab = figure1.build_figure1_tab(Choices(analyzer), choice, ENGLISH)
     forget = next(event for event in page.fns.values() if event.name == "forget")
-    inputs = {component._id for component in (*tab.slots.values(), tab.files)}
+    inputs = {component._id for component in (*tab.slots.values(), tab.files, choice)}
     assert {trigger for trigger, _ in forget.targets} == inputs
     begun, line, picture, *downloads, start, stop = forget.fn(True, [1])
     assert "have changed" in line and begun is False and picture is None

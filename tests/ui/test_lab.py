@@ -267,7 +267,7 @@ def test_without_networks_the_experiments_say_so():
     assert "MFN is not available" in line and "fer-problem" in line
     assert nothing == [None] * 3
     ((line, *nothing),) = lab_experiments.run_removal(Lame(), SMILE, "happiness", ENGLISH)
-    assert "MFN is not available" in line and nothing == [None] * 2
+    assert "MFN is not available" in line and nothing == [None] * 3
 
 
 def test_a_face_at_rest_has_no_action_to_take_away():
@@ -467,7 +467,9 @@ def test_taking_actions_away_asks_about_each_face_once(monkeypatch):
     monkeypatch.setattr(lab_experiments, "predict_networks", predict)
     monkeypatch.setattr(lab_experiments, "judge_claims", judge)
     both = Trained(ddamfn=EXPRESSIONS, mfn=EXPRESSIONS)
-    *steps, (line, cards, file) = lab_experiments.run_removal(both, SMILE, "happiness", ENGLISH)
+    *steps, (line, cards, figure, file) = lab_experiments.run_removal(
+        both, SMILE, "happiness", ENGLISH
+    )
     assert ["Face 1 of 3" in steps[0][0], "Face 3 of 3" in steps[2][0]] == [True, True]
     assert [image.tobytes() for image in asked[:1]] == [render_face(SMILE).tobytes()]
     assert len({image.tobytes() for image in asked}) == 3
@@ -477,13 +479,14 @@ def test_taking_actions_away_asks_about_each_face_once(monkeypatch):
     assert mfn["without"] == {"mouthSmileLeft+mouthSmileRight": 0.0} and mfn["agree"] is True
     assert mfn["decisive"] == "mouthSmileLeft+mouthSmileRight"
     assert mfn["decisive_region"] == "mouth"
+    assert Image.open(figure).format == "PNG"
 
     def lose(*args):
         raise NoFaceError
 
     monkeypatch.setattr(lab_experiments, "judge_claims", lose)
     *_, (line, *nothing) = lab_experiments.run_removal(both, SMILE, "happiness", CHINESE)
-    assert "没有找到脸" in line and nothing == [None, None]
+    assert "没有找到脸" in line and nothing == [None, None, None]
 
 
 def test_a_network_that_does_not_know_the_expression_is_left_out_with_a_sentence(monkeypatch):
@@ -493,14 +496,14 @@ def test_a_network_that_does_not_know_the_expression_is_left_out_with_a_sentence
         asked.append(list(networks))
         return np.zeros((1, len(networks), 8))
 
-    monkeypatch.setattr(lab_experiments, "draw", lambda face: None)
+    monkeypatch.setattr(lab_experiments, "draw", lambda face: np.zeros((8, 8, 3), np.uint8))
     monkeypatch.setattr(lab_experiments, "predict_networks", predict)
     monkeypatch.setattr(
         lab_experiments, "judge_claims", lambda a, networks, *_: dict.fromkeys(networks, claim(0.5))
     )
     seven = EXPRESSIONS[:7]
     some = Trained(ddamfn=EXPRESSIONS, mfn=seven, resnet50=EXPRESSIONS)
-    *_, (line, cards, file) = lab_experiments.run_removal(some, SMILE, "contempt", ENGLISH)
+    *_, (line, cards, figure, file) = lab_experiments.run_removal(some, SMILE, "contempt", ENGLISH)
     sentence = "MFN was not trained on contempt, so it is left out."
     assert asked == [["ddamfn", "resnet50"]] * 3
     assert sentence in line and "2 of 2" in line
@@ -509,7 +512,7 @@ def test_a_network_that_does_not_know_the_expression_is_left_out_with_a_sentence
 
     none = Trained(ddamfn=seven, mfn=seven, resnet50=seven)
     ((line, *nothing),) = lab_experiments.run_removal(none, SMILE, "contempt", CHINESE)
-    assert "fer-problem" in line and "没有学过" in line and nothing == [None, None]
+    assert "fer-problem" in line and "没有学过" in line and nothing == [None, None, None]
 
 
 def test_both_experiments_follow_the_posed_expression_but_not_what_was_chosen_by_hand():

@@ -213,6 +213,17 @@ def test_places_are_few_and_free_again_once_left(mfn):
     assert len(visitors) == 2
 
 
+def test_a_frame_is_drawn_as_a_figure_without_a_session(mfn):
+    visitors = Visitors(Choices(mfn))
+    url = live.draw_frame(visitors, message(picture(("surprise", 120, 400))), CHINESE)
+    head, _, data = url.partition(",")
+    drawn = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert head == "data:image/png;base64" and drawn.format == "PNG" and min(drawn.size) > 300
+    assert live.draw_frame(visitors, message(picture()), ENGLISH) == ""  # no face
+    assert live.draw_frame(visitors, {"key": "one"}, ENGLISH) == ""
+    assert len(visitors) == 0
+
+
 def test_who_only_closed_the_page_makes_room_for_another(mfn):
     seconds = [0.0]
     visitors = Visitors(Choices(mfn), limit=2, clock=lambda: seconds[0])
