@@ -57,8 +57,8 @@ class Preprocessing:
 
     def normalise(self, images: Tensor) -> Tensor:
         """(N,1 or 3,S,S) in 0..1 -> (N,3,S,S) with the mean subtracted, divided by std."""
-        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
+        scale = torch.tensor([self.mean, self.std]).to(images.device, non_blocking=True)
+        mean, std = scale.view(2, 1, 3, 1, 1)
         return (images - mean) / std
 
     def __call__(self, crops: list[np.ndarray]) -> Tensor:

@@ -13,24 +13,24 @@ from torch import Tensor
 from fer_models.preprocessing import Preprocessing, to_channels_first
 from training.recipe import Recipe
 
+MAX_DRAWS = 14  # numbers for a face
+
 
 class Draws:
     """Random numbers for the faces of a batch, or for the share of it that one process has.
 
     Drawn on the CPU for the whole batch, so that a seed gives the same faces on every device and
-    whatever the number of processes.
+    whatever the number of processes; all at once, because a GPU waits for each copy.
     """
 
     def __init__(self, seed: int, rows: slice, total: int, device: torch.device | str):
-        self.generator = torch.Generator().manual_seed(seed)
-        self.rows = rows
-        self.total = total
-        self.device = device
+        generator = torch.Generator().manual_seed(seed)
+        values = torch.rand(MAX_DRAWS, total, generator=generator)[:, rows]
+        self._values = iter(values.contiguous().to(device, non_blocking=True))
 
     def uniform(self, low: float, high: float) -> Tensor:
         """One number in low..high for every face of the share, (n,)."""
-        values = torch.rand(self.total, generator=self.generator) * (high - low) + low
-        return values[self.rows].to(self.device)
+        return next(self._values) * (high - low) + low
 
 
 def affine_matrices(draws: Draws, recipe: Recipe, size: int, side: int) -> Tensor:
@@ -78,7 +78,7 @@ def erase(images: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
     inside_y = (y - centre_y[:, None]).abs() < half_height[:, None]  # (n, H)
     inside_x = (x - centre_x[:, None]).abs() < half_width[:, None]  # (n, W)
     mask = chosen[:, None, None] & inside_y[:, :, None] & inside_x[:, None, :]
-    return torch.where(mask[:, None], images.new_tensor(0.5), images)
+    return images.masked_fill(mask[:, None], 0.5)
 
 
 def augment(

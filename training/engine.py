@@ -249,8 +249,10 @@ class Run:
         batch = self._batch(self.step)
         rows = self.workers.rows(len(batch))
         indices = batch[rows]
-        crops = torch.from_numpy(self.train_faces.crops[indices]).to(self.device)
-        targets = torch.from_numpy(self.train_faces.targets[indices]).to(self.device)
+        crops, targets = (
+            torch.from_numpy(values[indices]).to(self.device, non_blocking=True)
+            for values in (self.train_faces.crops, self.train_faces.targets)
+        )
         seed = self.recipe.seed * 1_000_003 + self.step
         preprocessing = self.recipe.preprocessing
         images = augment(crops, preprocessing, self.recipe, size, seed, (rows.start, len(batch)))
@@ -284,8 +286,8 @@ class Run:
         self.step += 1
         self.update_average()
         correct = (logits.argmax(1) == targets.argmax(1)).sum()
-        count = torch.tensor(float(len(images)), device=self.device)
-        sums = torch.stack([loss.double() * len(images), correct.double(), count.double()])
+        count = torch.full_like(loss, len(images), dtype=torch.float64)
+        sums = torch.stack([loss.double() * len(images), correct.double(), count])
         self.workers.sum_in_place(sums)
         self.running += sums
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import toy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fer_models.preprocessing import Preprocessing
 from training.augmentation import Draws, affine_matrices, augment, erase
@@ -150,3 +151,25 @@ def test_brightness_and_contrast_change_what_they_are_named_after(key):
         widest = 0.2 if name == key else 0.0
         assert change.abs().max() <= widest + 1e-4
         assert change.max() >= 0.9 * widest and change.min() <= -0.9 * widest
+
+
+class Copies(TorchDispatchMode):
+    """Counts what is copied from the CPU to another device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        made = operation(*args, **(kwargs or {}))
+        if operation is torch.ops.aten._to_copy.default and args[0].is_cpu and not made.is_cpu:
+            self.count += 1
+        return made
+
+
+def test_a_device_waits_for_two_copies_a_batch_not_for_one_a_number(crops):
+    crops = crops.to("meta")
+    with Copies() as copies:
+        made = augment(crops, PREPROCESSING, toy.make_recipe(crop=True), 10, 1)
+    assert made.device.type == "meta" and made.shape == (8, 3, 10, 10)
+    assert copies.count == 2  # all random numbers, and the mean beside the deviation
