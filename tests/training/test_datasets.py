@@ -685,6 +685,25 @@ def test_the_split_all_takes_the_classes_at_the_path(class_folders):
     assert len(loaded) == 3
 
 
+def test_classes_that_nobody_parted_are_parted_by_their_names(tmp_path):
+    for name, count in (("happy", 23), ("angry", 4), ("fear", 2)):
+        for seed in range(count):
+            save_image(tmp_path / name / f"{seed}.png", drawn(seed, 48))
+    splits = {s: load_faces(f"folder:{tmp_path}", s, GREY_48) for s in ("train", "val", "test")}
+    names = {split: set(faces.names) for split, faces in splits.items()}
+    assert len(set.union(*names.values())) == sum(map(len, names.values())) == 29
+    counts = {
+        split: [sum(n.startswith(c) for n in names[split]) for c in ("happy", "angry", "fear")]
+        for split in splits
+    }
+    assert counts == {"train": [19, 2, 2], "val": [2, 1, 0], "test": [2, 1, 0]}
+    save_image(tmp_path / "happy" / "new.png", drawn(99, 48))  # most stay where they are
+    again = set(load_faces(f"folder:{tmp_path}", "train", GREY_48).names)
+    assert len(again & names["train"]) >= 21
+    with pytest.raises(ValueError, match="half: no such folder"):
+        load_faces(f"folder:{tmp_path}", "half", GREY_48)
+
+
 def test_contempt_in_one_split_makes_eight_expressions_in_all(class_folders):
     save_image(class_folders / "train" / "contempt" / "1.jpg", drawn(3, 64, colour=True))
     for split in ("train", "val"):

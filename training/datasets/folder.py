@@ -1,9 +1,12 @@
-"""Any data set as folders of face crops: `SPLIT/CLASS/NAME.jpg`, such as `train/happy/1.jpg`.
+"""Any data set as folders of face crops: `SPLIT/CLASS/NAME.jpg`, or `CLASS/NAME.jpg` alone.
 
-A class is any usual spelling of an expression. With the split "all", the class folders lie right
-at the path.
+A class is any usual spelling of an expression. Where nobody has parted the images into train, val
+and test, a tenth of each class goes to val and a tenth to test, by their names, so that they are
+the same on every machine. Images of one person may then be on both sides. The split "all" is every
+image below the path's own class folders.
 """
 
+import hashlib
 from pathlib import Path
 
 from fer_models.expressions import BASIC_EXPRESSIONS, EXPRESSIONS, canonical_expression
@@ -12,7 +15,8 @@ from training.datasets.face_crops import align_files, hard_labelled
 from training.datasets.face_set import FaceSet
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
-LAYOUT = "SPLIT/CLASS/NAME.jpg (train/happy/1.jpg), or CLASS/NAME.jpg with the split 'all'"
+SPLITS = ("train", "val", "test")
+LAYOUT = "SPLIT/CLASS/NAME.jpg (train/happy/1.jpg), or CLASS/NAME.jpg (happy/1.jpg)"
 
 
 def load_folder(path: str, split: str, preprocessing: Preprocessing) -> FaceSet:
@@ -26,13 +30,16 @@ def load_folder(path: str, split: str, preprocessing: Preprocessing) -> FaceSet:
             no image.
     """
     root = Path(path)
-    top = root if split == "all" else root / split
-    if not top.is_dir():
-        raise ValueError(f"{top}: no such folder. Expected {LAYOUT}.")
+    is_parted = split != "all" and any((root / name).is_dir() for name in (split, *SPLITS))
+    top = root / split if is_parted else root
+    if not top.is_dir() or not (is_parted or split in ("all", *SPLITS)):
+        raise ValueError(f"{root / split}: no such folder. Expected {LAYOUT}.")
     files, labels = [], []
     for folder in _class_folders(top):
         label = _expression(folder)
         images = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
+        if not is_parted and split != "all":
+            images = _part(images, split)
         files += images
         labels += [label] * len(images)
     if not files:
@@ -40,6 +47,14 @@ def load_folder(path: str, split: str, preprocessing: Preprocessing) -> FaceSet:
     expressions = EXPRESSIONS if _has_contempt(root, top) else BASIC_EXPRESSIONS
     names = [str(file.relative_to(top)) for file in files]
     return hard_labelled(align_files(files, preprocessing, LAYOUT), labels, expressions, names)
+
+
+def _part(images: list[Path], split: str) -> list[Path]:
+    """A split's images of a class, in the order given; three images are the fewest for all."""
+    mixed = sorted(images, key=lambda image: hashlib.sha256(image.name.encode()).digest())
+    tenth = max(1, len(images) // 10) if len(images) >= len(SPLITS) else 0
+    kept = {"val": mixed[:tenth], "test": mixed[tenth : 2 * tenth], "train": mixed[2 * tenth :]}
+    return sorted(kept[split])
 
 
 def _class_folders(top: Path) -> list[Path]:
