@@ -227,6 +227,8 @@ def test_the_visitors_own_checkpoint_fills_the_table(
         build_batch_tab(Choices(analyzer), choice, WORDS)
     run = next(event for event in page.fns.values() if event.name == "run")
     assert run.inputs[2] is choice
+    forget = next(event for event in page.fns.values() if event.name == "forget")
+    assert (choice._id, "change") in forget.targets
     chosen = {"mfn": str(saved_mfn[0])}
     *_, shown = run.fn([upload(tmp_path / "1.png")], True, chosen, [0, 0])
     (row,) = read_rows(shown[2]["value"])
