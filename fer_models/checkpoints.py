@@ -37,7 +37,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Card:
-    """Everything about a checkpoint; see `design` in the README.
+    """Everything about a checkpoint.
 
     Attributes:
         name: the checkpoint's name, which is also its files' name.

@@ -40,6 +40,7 @@ from fer_models.ui.picture import (
     picture_input,
     read_picture,
 )
+from fer_models.ui.uploads import KEEP_UPLOADS_S
 from fer_models.words import Words
 
 OWN_ANSWER = "its own answer"
@@ -49,7 +50,7 @@ VIEWS = ("over", "beside", "wipe")
 CARD_SIDE_PX = 336
 MAP_SIDE_PX = 168
 SMALL_FACE_PX = 48
-KEEP_STATE_S = 3600
+KEEP_STATE_S = KEEP_UPLOADS_S
 PHOTOGRAPH = "eileen_collins.jpg"
 EXAMPLES_FOLDER = Path(__file__).resolve().parent.parent.parent / "assets" / "examples"
 
