@@ -27,6 +27,7 @@ def main() -> None:
 def serve(arguments: argparse.Namespace, uploads: Path) -> None:
     """Show the page until the process is told to end."""
     from fer_models.analysis import Analyzer
+    from fer_models.ui.compare import EXAMPLES_FOLDER
     from fer_models.ui.page import build_page, page_theme
 
     analyzer = Analyzer()
@@ -41,6 +42,7 @@ def serve(arguments: argparse.Namespace, uploads: Path) -> None:
         enable_monitoring=False,
         state_session_capacity=200,
         footer_links=["api", "settings"],
+        allowed_paths=[str(EXAMPLES_FOLDER)],  # so that the page may be started from any folder
         theme=page_theme(),
         css_paths=CSS_FILE,
     )

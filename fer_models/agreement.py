@@ -46,7 +46,7 @@ def describe_agreement(networks: dict[str, NetworkResult], words: Words | None =
         sentence = words("agreement.disagree", answers=words.join(parts))
     unsure = [name for name, result in answers.items() if result.unsure]
     if unsure and len(unsure) == len(answers) > 1:
-        sentence += " " + words("agreement.nobody_sure")
+        sentence += words.gap + words("agreement.nobody_sure")
     elif unsure:
-        sentence += " " + words("agreement.unsure", networks=words.join(unsure))
+        sentence += words.gap + words("agreement.unsure", networks=words.join(unsure))
     return sentence

@@ -6,6 +6,7 @@ it is unpacked, what is unpacked is read one picture at a time, and no name in i
 """
 
 import csv
+import errno
 import os
 import shutil
 import tempfile
@@ -258,7 +259,15 @@ def read_pictures(
                     try:
                         with archive.open(picture.entry) as packed, unpacked.open("wb") as stream:
                             shutil.copyfileobj(packed, stream)
-                    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError):
+                    except (
+                        zipfile.BadZipFile,
+                        zlib.error,
+                        OSError,
+                        EOFError,
+                        RuntimeError,
+                    ) as error:
+                        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                            raise  # the disk is full; the picture may be whole
                         yield picture, Problem(picture.name, "batch.damaged_entry")
                         continue
                     yield picture, _read(picture.name, unpacked)

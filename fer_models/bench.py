@@ -306,7 +306,8 @@ def peak_memory_mib() -> float:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1024**2 if sys.platform == "darwin" else 1024)
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 

@@ -95,7 +95,7 @@ def accept_upload(files: Sequence[str | Path]) -> tuple[str, Card]:
     except UploadError:
         shutil.rmtree(folder)
         raise
-    except (CheckpointError, RecursionError) as error:
+    except (CheckpointError, RecursionError, RuntimeError) as error:
         shutil.rmtree(folder)
         # The folder's name means nothing to the visitor, and a list of a thousand tensors neither.
         message = str(error).replace(f"{folder}{os.sep}", "")

@@ -6,6 +6,7 @@ where the gradient of Grad-CAM and the attention maps come from. What an engine 
 """
 
 import copy
+import functools
 import hashlib
 import importlib.util
 import json
@@ -93,15 +94,23 @@ def choose_engine(engine: str | None = None) -> str:
     Raises:
         ValueError: if it is unknown or not installed.
     """
-    engine = engine or os.environ.get(ENGINE_VARIABLE) or "auto"
+    engine = _asked(engine)
     if engine not in ENGINES:
         raise ValueError(f"Unknown engine {engine!r}; use one of {', '.join(ENGINES)}.")
-    installed = importlib.util.find_spec("openvino") is not None
+    installed = _is_installed("openvino")
     if engine == "openvino" and not installed:
         raise ValueError("The openvino engine is not installed; run: pip install openvino")
     if engine == "auto":
         return "openvino" if installed and not torch.cuda.is_available() else "torch"
     return engine
+
+
+def _asked(engine: str | None) -> str:
+    return engine or os.environ.get(ENGINE_VARIABLE) or "auto"
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def build_runner(checkpoint: Checkpoint, engine: str | None = None) -> Runner:
@@ -110,15 +119,29 @@ def build_runner(checkpoint: Checkpoint, engine: str | None = None) -> Runner:
     Raises:
         ValueError: see `choose_engine`.
     """
-    if choose_engine(engine) == "openvino":
-        try:
-            return openvino_runner(checkpoint)
-        except Exception as error:  # whatever the compiler meets, torch has the same answer
-            name = checkpoint.card.name
-            logger.warning("%s could not be compiled, so torch runs it: %s", name, error)
+    ways = [openvino_runner] if choose_engine(engine) == "openvino" else []
     if torch.cuda.is_available():
-        return torch_runner(checkpoint, torch.device("cuda"), torch.half, GPU_BATCH_FACES)
+        ways.append(gpu_runner)
+        if _asked(engine) == "auto" and _is_installed("openvino"):
+            ways.append(openvino_runner)
+    for way in ways:
+        try:
+            return way(checkpoint)
+        except Exception as error:  # whatever it meets, torch on the CPU has the same answer
+            name = checkpoint.card.name
+            logger.warning("%s: %s failed, so another runs it: %s", name, way.__name__, error)
     return torch_runner(checkpoint)
+
+
+def gpu_runner(checkpoint: Checkpoint) -> Runner:
+    """The trunk on the GPU in half precision.
+
+    Raises:
+        RuntimeError: if one face does not run there: no room, or no kernels for that GPU.
+    """
+    runner = torch_runner(checkpoint, torch.device("cuda"), torch.half, GPU_BATCH_FACES)
+    runner.head(runner.trunk(torch.zeros(1, 3, *[checkpoint.card.preprocessing.size] * 2)))
+    return runner
 
 
 def torch_runner(
@@ -154,6 +177,13 @@ def openvino_runner(checkpoint: Checkpoint, folder: Path | None = None) -> Runne
     """
     trunk = CompiledTrunk(checkpoint, folder or cache_folder())
     return Runner(trunk, checkpoint.head, "openvino", torch.device("cpu"), CPU_BATCH_FACES)
+
+
+@functools.cache
+def _networks_hash() -> str:
+    """Of the networks' code: weights mean something else once it changes."""
+    files = sorted(Path(__file__).with_name("networks").glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 class CompiledTrunk:
@@ -194,6 +224,7 @@ class CompiledTrunk:
         import openvino
 
         made_from = [card.sha256, card.network, card.arguments, card.preprocessing.size]
+        made_from.append(_networks_hash())
         made_by = [openvino.__version__, self._core.get_property("CPU", "FULL_DEVICE_NAME")]
         key = hashlib.sha256(json.dumps(made_from + made_by).encode()).hexdigest()
         return f"{card.network}-{key[:32]}.blob"

@@ -28,7 +28,7 @@ class Preprocessing:
         std: per channel (RGB), of values in 0..1.
         grey: whether the crop is turned grey (ITU-R 601-2 luma) in all three channels.
         detail_px: side to which the crop is reduced first; None keeps all its detail.
-        alignment: the name of the template in `faces.py`.
+        alignment: how crops are cut out; "five-point-112", `faces.align_face`, is the only way.
     """
 
     size: int = 112

@@ -122,6 +122,18 @@ def test_a_card_that_does_not_fit_is_refused_in_plain_words(upload, changes, mes
     assert made and not Path(made[0]).exists()
 
 
+def test_a_network_that_cannot_run_is_refused(upload, monkeypatch):
+    def fail(file):
+        raise RuntimeError("non-positive stride is not supported")
+
+    made = []
+    monkeypatch.setattr("tempfile.mkdtemp", remember(made))
+    monkeypatch.setattr("fer_models.choice.load_network", fail)
+    with pytest.raises(UploadError, match="non-positive stride"):
+        accept_upload(upload())
+    assert not Path(made[0]).exists()
+
+
 def remember(made: list):
     import tempfile
 

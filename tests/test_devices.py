@@ -94,10 +94,29 @@ def test_what_the_heads_tab_asks_for_comes_back_from_the_device(photograph_crop)
 
 
 def test_where_there_is_a_gpu_it_runs_the_trunk_in_half_precision_and_large_batches(monkeypatch):
-    asked = []
+    asked, ran = [], []
+
+    def make(*arguments):
+        asked.append(arguments)
+        return Runner(ran.append, lambda features: None, "torch", "cuda", GPU_BATCH_FACES)
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.delenv(engines.ENGINE_VARIABLE, raising=False)
-    monkeypatch.setattr(engines, "torch_runner", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(engines, "torch_runner", make)
     checkpoint = load_network("mfn")
-    build_runner(checkpoint)
+    assert build_runner(checkpoint).device == "cuda"
     assert asked == [(checkpoint, torch.device("cuda"), torch.half, GPU_BATCH_FACES)]
+    assert [tuple(faces.shape) for faces in ran] == [(1, 3, 112, 112)]
+
+
+def test_a_gpu_that_runs_no_face_gives_way_to_the_processor(monkeypatch, caplog):
+    def fail(checkpoint):
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv(engines.ENGINE_VARIABLE, raising=False)
+    monkeypatch.setattr(engines, "gpu_runner", fail)
+    runner = build_runner(load_network("mfn"))
+    assert (runner.engine, runner.device.type) == ("openvino", "cpu")
+    assert "no kernel image" in caplog.text
+    assert build_runner(load_network("mfn"), "torch").engine == "torch"

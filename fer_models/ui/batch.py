@@ -30,6 +30,7 @@ from fer_models.choice import Choices
 from fer_models.figures import NETWORK_COLORS, drawable_words, save_figure
 from fer_models.ui import html
 from fer_models.ui.picture import explain_error, make_download_folder
+from fer_models.ui.progress import end_failed
 from fer_models.words import Words
 
 LIMITS = Limits()
@@ -147,7 +148,7 @@ def draw_progress(done: int, total: int, faces: int, left_s: float | None, words
     """A bar, and how far it is; `left_s` is an estimate in seconds, None before there is one."""
     text = words("batch.progress", done=done, total=total, faces=faces)
     if left_s is not None:
-        text += " " + words("batch.remaining", time=describe_time(left_s, words))
+        text += words.gap + words("batch.remaining", time=describe_time(left_s, words))
     return (
         f'<div class="fer-notice fer-info batch-progress"><div class="fer-track" '
         f'role="progressbar" aria-valuemin="0" aria-valuemax="{total}" aria-valuenow="{done}" '
@@ -167,7 +168,7 @@ def describe_end(
 ) -> str:
     text = words("batch.finished" if done == total else "batch.stopped", done=done, total=total)
     for name in unavailable:
-        text += " " + words("batch.unavailable", network=DISPLAY_NAMES[name])
+        text += words.gap + words("batch.unavailable", network=DISPLAY_NAMES[name])
     return html.notice(text, "agree" if done == total and tally.faces else "info")
 
 
@@ -329,7 +330,9 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     shown = [line, results, *downloads, start, stop]
-    start.click(run, [files, face_crop, choice, ticket], shown, trigger_mode="multiple", **private)
+    start.click(
+        run, [files, face_crop, choice, ticket], shown, trigger_mode="multiple", **private
+    ).failure(lambda: end_failed(words), None, [line, start, stop], **private)
     # Without `cancels`: the run ends by itself after its picture, and hands over what it has.
     stop.click(ask_to_stop, ticket, [line, stop], **private)
     gr.on(

@@ -16,6 +16,7 @@ from fer_models.analysis import (
     Analyzer,
     FaceResult,
 )
+from fer_models.checkpoints import CheckpointError
 from fer_models.choice import Choices
 from fer_models.explain.cam import METHODS
 from fer_models.expressions import EXPRESSIONS
@@ -38,10 +39,12 @@ from fer_models.ui.picture import (
     explain_missing,
     make_download_folder,
     picture_input,
+    read_controls,
     read_picture,
+    slider,
 )
 from fer_models.ui.uploads import KEEP_UPLOADS_S
-from fer_models.words import Words
+from fer_models.words import Words, load_words
 
 OWN_ANSWER = "its own answer"
 NOTHING = "nothing"
@@ -98,6 +101,11 @@ class Look:
     view: str = "over"
     strength: float = 0.5
     cells: bool = False
+
+    @property
+    def heat_strength(self) -> float:
+        """As `strength`; beside the face the heat stands alone."""
+        return 1.0 if self.view == "beside" else self.strength
 
 
 @dataclass(frozen=True)
@@ -163,15 +171,32 @@ def explain_face(
     face = picture.faces[picture.chosen]
     result, unavailable = None, {}
     for name in PAGE_NETWORKS:
-        analysis = analyzer.analyze_faces(
-            picture.image, [face], networks=[name], **question.arguments()
-        )
+        unknown = explain_unknown(analyzer, name, question, words)
+        asked = {"networks": []} if unknown else {"networks": [name], **question.arguments()}
+        analysis = analyzer.analyze_faces(picture.image, [face], **asked)
         part = analysis.faces[0]
         networks = {**(result.networks if result else {}), **part.networks}
         result = replace(part, networks=networks)
         unavailable.update(analysis.unavailable)
         unavailable.update(explain_missing(analyzer, analysis.unavailable, words))
+        unavailable.update(unknown)
         yield View(picture, result, dict(unavailable))
+
+
+def explain_unknown(
+    analyzer: Analyzer, name: str, question: Question, words: Words | None = None
+) -> dict[str, str]:
+    """Why a network cannot be asked, where it was not trained on an expression asked about."""
+    try:
+        labels = analyzer.checkpoint(name).card.labels
+    except CheckpointError:
+        return {}  # it is missing, which is said otherwise
+    words, asked = words or load_words(), question.arguments()
+    for expression in (asked["target"], asked["minus"]):
+        if expression is not None and expression not in labels:
+            known = {"network": DISPLAY_NAMES[name], "expression": words.expression(expression)}
+            return {name: words("compare.unknown", **known)}
+    return {}
 
 
 def describe_view(view: View, words: Words) -> str:
@@ -181,13 +206,15 @@ def describe_view(view: View, words: Words) -> str:
     text = describe_agreement(results, words)
     face = view.result.face
     if face.source == "detected" and face.side_px < SMALL_FACE_PX:
-        text += " " + words("compare.small_face")
+        text += words.gap + words("compare.small_face")
     if face.source != "framed" and face.is_turned:
-        text += " " + words("compare.turned")
+        text += words.gap + words("compare.turned")
     if face.source == "framed":
-        text += " " + words("compare.framed")
+        text += words.gap + words("compare.framed")
+    if face.source == "face-crop":
+        text += words.gap + words("compare.whole_taken")
     for name in view.unavailable:
-        text += " " + words("compare.unavailable", network=DISPLAY_NAMES[name])
+        text += words.gap + words("compare.unavailable", network=DISPLAY_NAMES[name])
     return html.notice(text, judge_agreement(results) if done else "info")
 
 
@@ -197,7 +224,6 @@ def draw_cards(view: View, look: Look, words: Words) -> list[str]:
     results = view.result.networks
     largest = max((result.gradcam.max for result in results.values()), default=0.0)
     shared = largest if look.scale == "shared" else None
-    strength = 1.0 if look.view == "beside" else look.strength
     cards = []
     for name in PAGE_NETWORKS:
         result = results.get(name)
@@ -206,7 +232,11 @@ def draw_cards(view: View, look: Look, words: Words) -> list[str]:
             cards.append(html.empty_card(name, missing or words("compare.working")))
             continue
         heat = overlay_heatmap(
-            crop, result.gradcam.values, strength=strength, maximum=shared, cells=look.cells
+            crop,
+            result.gradcam.values,
+            strength=look.heat_strength,
+            maximum=shared,
+            cells=look.cells,
         )
         top = result.gradcam.max if shared is None else shared
         cards.append(html.network_card(name, result, crop, heat, look.view, top, words))
@@ -236,12 +266,11 @@ def write_json(view: View) -> str:
 def write_figure(view: View, look: Look, words: Words) -> str:
     """The analysis as a figure that looks and reads as the page does; the file's path."""
     file = make_download_folder() / "analysis.png"
-    strength = 1.0 if look.view == "beside" else look.strength
     shared = look.scale == "shared"
     figure = draw_analysis(
         view.result.crop,
         view.result.networks,
-        strength,
+        look.heat_strength,
         shared=shared,
         cells=look.cells,
         words=drawable_words(words),
@@ -300,6 +329,9 @@ def analyze_for_client(
     """The `/analyze` endpoint: every face of a picture, as the command line's JSON."""
     if file is None:
         raise gr.Error(words("compare.give_picture"), print_exception=False)
+    for name, value, kind in (("target", target, str), ("face_crop", face_crop, bool)):
+        if not isinstance(value, kind):  # gradio lets a client's list or text pass
+            raise gr.Error(words("compare.bad_setting", name=name), print_exception=False)
     try:
         image = read_picture(file)
         wanted = None if target == OWN_ANSWER else target
@@ -390,7 +422,7 @@ def _build_settings(words: Words) -> _Settings:
         label=words("compare.view"),
         elem_id="view",
     )
-    strength = gr.Slider(
+    strength = slider(
         0, 1, value=0.5, step=0.05, label=words("compare.strength"), elem_id="strength"
     )
     with gr.Accordion(words("compare.more"), open=False, elem_id="more"):
@@ -419,8 +451,9 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
     picture_state = gr.State(time_to_live=KEEP_STATE_S)
     view_state = gr.State(time_to_live=KEEP_STATE_S)
     wanted_face = gr.State(1)  # of the next picture: the restored settings' face
-    # Counts the pictures and the questions about them; changed in place, so that a run sees it.
-    ticket = gr.State([0, 0])
+    # Counts the pictures and the questions about them, and whether a picture is there; changed in
+    # place, so that a run sees it.
+    ticket = gr.State([0, 0, False])
     line = gr.HTML(find_faces(None, words)[1], elem_id="agreement")
     with gr.Row(equal_height=False, elem_classes="compare-bench"):
         with gr.Column(min_width=280, elem_classes="compare-side"):
@@ -453,7 +486,11 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
                 elem_id="faces",
             )
             gr.Examples(
-                example_files(), [picture], label=words("compare.examples"), elem_id="examples"
+                example_files(),
+                [picture],
+                label=words("compare.examples"),
+                elem_id="examples",
+                api_visibility="private",
             )
         with gr.Column(min_width=280, elem_classes="compare-settings"):
             settings = _build_settings(words)
@@ -486,9 +523,10 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
                 )
                 figure_button = download_button(
                     words("compare.download_figure"),
-                    lambda view, *values: write_figure(view, Look(*values), words),
+                    lambda view, *values: write_figure(view, read_controls(Look, values), words),
                     [view_state, *settings.look],
                     "save-figure",
+                    words,
                     interactive=False,
                 )
     shown = [line, *cards, attention]
@@ -527,12 +565,17 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
         if found is not None:
             found = choose_face(found, wanted)
             wanted = 1
+        ticket[2] = found is not None
         faceless = found is not None and not found.faces
         offer = gr.update(visible=True) if faceless else hidden
         yield [found, offer, *show_choice(found), *clear(text), wanted]
 
     def explain(found, ticket, chosen, *values):
-        question, look = Question(*values[:3]), Look(*values[3:])
+        question, look = Question(*values[:3]), read_controls(Look, values[3:])
+        if found is None and ticket[2]:  # gradio has deleted it
+            ticket[2] = False
+            yield clear(html.notice(words("page.gone"), "problem"))
+            return
         if found is None or not found.faces:
             yield [gr.skip()] * len(results)
             return
@@ -553,7 +596,7 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
     def redraw(view, *values):
         if view is None:
             return [gr.skip()] * len(drawn)
-        *made, heads = draw_cards(view, Look(*values), words)
+        *made, heads = draw_cards(view, read_controls(Look, values), words)
         missing = [n not in view.result.networks for n in PAGE_NETWORKS]
         made = [gr.skip() if m else card for card, m in zip(made, missing, strict=True)]
         return [*made, heads]
@@ -588,7 +631,7 @@ def build_compare_tab(choices: Choices, choice: gr.State, words: Words) -> Compa
 
     def keep_settings(found, wanted, is_crop, *values):
         number = wanted if found is None else found.chosen + 1
-        question, look = Question(*values[:3]), Look(*values[3:])
+        question, look = Question(*values[:3]), read_controls(Look, values[3:])
         return settings_text(Settings(question, look, is_crop, number))
 
     latest = {

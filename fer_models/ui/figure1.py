@@ -21,7 +21,7 @@ from fer_models.ui.picture import (
     picture_input,
     read_picture,
 )
-from fer_models.ui.progress import step_line
+from fer_models.ui.progress import end_failed, step_line, waiting_line
 from fer_models.words import LANGUAGES, Words, load_words
 
 SLOTS = EXPRESSIONS[:7]  # the basic expressions, in the published label order
@@ -160,11 +160,13 @@ class Figure1Tab:
         slots: expression -> its picture input.
         files: the further pictures.
         shown: all that `show_figure` sets; the first holds its `begun`.
+        ticket: whoever sets `shown` adds 1 to its first number, so that no drawing lands after it.
     """
 
     slots: dict[str, gr.Image]
     files: gr.File
     shown: list
+    ticket: gr.State
 
 
 def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figure1Tab:
@@ -237,6 +239,7 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
 
     def draw(ticket, chosen, files, *slots):
         ticket[0] = mine = ticket[0] + 1
+        yield show_figure(waiting_line(words("compare.looking_at_face")), running=True)
         rows = name_rows(slots, files, words)
         for step in draw_rows(choices.analyzer(chosen), rows, words):
             if ticket[0] != mine:
@@ -261,10 +264,12 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
     pictures = list(slots.values())
     asked = [ticket, choice, files, *pictures]
     shown = [begun, line, picture, *downloads, start, stop]
-    start.click(draw, asked, shown, trigger_mode="multiple", **private)
+    start.click(draw, asked, shown, trigger_mode="multiple", **private).failure(
+        lambda: end_failed(words), None, [line, start, stop], **private
+    )
     stop.click(halt, ticket, shown, **private)
     fill.click(lambda *given: fill_slots(given), pictures, pictures, **private)
     clear.click(lambda: [None] * (len(SLOTS) + 1), None, [*pictures, files], **private)
     changes = [component.change for component in (*pictures, files, choice)]
     gr.on(changes, forget, [begun, ticket], shown, trigger_mode="always_last", **private)
-    return Figure1Tab(slots, files, shown)
+    return Figure1Tab(slots, files, shown, ticket)

@@ -1,5 +1,6 @@
 """The guided first minute: five steps through two pictures, for a teacher with a projector."""
 
+import filecmp
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,14 +89,15 @@ def connect_guide(guide: Guide, words: Words, tabs: gr.Tabs, compare: CompareTab
     def go(number: int, by: int, picture: str | None) -> list:
         number = min(max(number + by, 0), len(STEPS) - 1)
         step = STEPS[number]
-        same = picture is not None and Path(picture).name == step.picture
+        wanted = EXAMPLES_FOLDER / step.picture
+        same = bool(picture) and Path(picture).is_file() and filecmp.cmp(picture, wanted, False)
         return [
             number,
             step_text(number, words),
             gr.update(interactive=number > 0),
             gr.update(interactive=number < len(STEPS) - 1),
             gr.Tabs(selected=step.tab),
-            gr.skip() if same else str(EXAMPLES_FOLDER / step.picture),
+            gr.skip() if same else str(wanted),
             step.target,
             gr.update(value=step.minus, interactive=step.target != OWN_ANSWER),
             Question().method,

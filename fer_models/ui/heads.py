@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 
 import gradio as gr
 import numpy as np
@@ -46,6 +47,8 @@ from fer_models.ui.picture import (
     example_button,
     explain_error,
     make_download_folder,
+    read_controls,
+    slider,
 )
 from fer_models.ui.progress import waiting_line
 from fer_models.words import Words
@@ -106,7 +109,7 @@ def look_into_heads(
     """
     analyzer = choices.analyzer(chosen)
     checkpoint = analyzer.checkpoint(NETWORK)
-    card, head = checkpoint.card, checkpoint.network.head
+    card, head = checkpoint.card, checkpoint.head
     if not has_attention(head):
         raise ValueError(words("heads.headless"))
     landmarks = picture.faces[picture.chosen].landmarks
@@ -496,7 +499,7 @@ def build_heads_tab(
         gr.HTML(f"<h2>{words('heads.channel_title')}</h2>", elem_classes="heads-title")
         with gr.Row(equal_height=False):
             label = words("heads.channel")
-            channel = gr.Slider(0, 511, 0, step=1, label=label, scale=3, elem_id="heads-channel")
+            channel = slider(0, 511, 0, step=1, label=label, scale=3, elem_id="heads-channel")
             with gr.Column(min_width=200):
                 finders = {
                     gr.Button(words(f"heads.{name}"), size="sm", elem_id=f"heads-{name}"): find
@@ -512,31 +515,40 @@ def build_heads_tab(
         shown = [view_state, channel, *look]
         with gr.Row():
             download_button(
-                words("page.download_json"), write_json, [view_state, channel], "heads-json"
+                words("page.download_json"), write_json, [view_state, channel], "heads-json", words
             )
             download_button(
                 words("page.download_png"),
-                lambda view, number, *values: write_figure(view, number, HeadsLook(*values), words),
+                lambda view, number, *values: write_figure(view, number, read_look(values), words),
                 shown,
                 "heads-png",
+                words,
             )
+    read_look = partial(read_controls, HeadsLook)
     results = _Results(view_state, line, example, body, mean, channel, one, differences, off).all()
 
     def show(picture, view, chosen, *values):
-        yield from show_heads(choices, chosen, words, picture, view, HeadsLook(*values))
+        yield from show_heads(choices, chosen, words, picture, view, read_look(values))
 
     def show_example(*values):
         yield from show(example_picture(words), None, *values)
 
     def redraw(view, number, *values):
-        drawn = HeadsLook(*values)
+        if view is None or number is None:
+            return [gr.skip()] * 2
+        drawn = read_look(values)
         return draw_mean(view, drawn, words), draw_channel(view, number, drawn, words)
 
     def redraw_channel(view, number, *values):
         if view is None or number is None:  # the field beside the slider may be emptied
             return [gr.skip()] * 2
-        drawn = draw_channel(view, int(number), HeadsLook(*values), words)
+        drawn = draw_channel(view, int(number), read_look(values), words)
         return drawn, draw_differences(view, int(number), words)
+
+    def find_channel(find, view):
+        if view is None:
+            raise gr.Error(words("page.gone"), print_exception=False)
+        return find(view.channels)
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     latest = {**private, "trigger_mode": "always_last"}
@@ -548,7 +560,7 @@ def build_heads_tab(
         component.change(redraw, shown, [mean, one], **latest)
     channel.change(redraw_channel, shown, [one, differences], **latest)
     for button, find in finders.items():
-        button.click(lambda view, find=find: find(view.channels), view_state, channel, **private)
+        button.click(partial(find_channel, find), view_state, channel, **private)
 
 
 def _build_look(words: Words) -> list:
@@ -562,7 +574,7 @@ def _build_look(words: Words) -> list:
             min_width=300,
             elem_id="heads-scale",
         ),
-        gr.Slider(
+        slider(
             0,
             1,
             value=start.strength,

@@ -28,10 +28,10 @@ from fer_models.lab import (
 from fer_models.lab.measure import find_face
 from fer_models.report import network_report
 from fer_models.ui import html
-from fer_models.ui.compare import KEEP_STATE_S, Picture, View, describe_view
+from fer_models.ui.compare import Picture, View, describe_view
 from fer_models.ui.lab_experiments import build_experiments, unavailable_networks
 from fer_models.ui.lab_face import SIDEWAYS, action_label, draw, is_shown, region_title
-from fer_models.ui.picture import download_button, make_download_folder
+from fer_models.ui.picture import download_button, make_download_folder, slider
 from fer_models.words import Words
 
 START = FaceParameters().with_expression("happiness")
@@ -261,7 +261,7 @@ def _build_controls(words: Words) -> _Controls:
     for region, names in ACTIONS_OF_REGION.items():
         with gr.Accordion(region_title(region, words), open=region == "brows"):
             for name in names:
-                actions[name] = gr.Slider(
+                actions[name] = slider(
                     0,
                     1,
                     value=START.actions.get(name, 0.0),
@@ -272,7 +272,7 @@ def _build_controls(words: Words) -> _Controls:
                 )
     with gr.Accordion(words("lab.view"), open=False):
         angles = {
-            name: gr.Slider(
+            name: slider(
                 *RANGES[name],
                 value=getattr(START, name),
                 step=1,
@@ -305,10 +305,10 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
         choice: the visitor's checkpoints, as the Models tab sets them.
     """
     # The state is the parameters' JSON: gradio takes dataclasses apart, which these do not allow.
-    face = gr.State(START.to_json(), time_to_live=KEEP_STATE_S)
+    face = gr.State(START.to_json())
     # How often all controls were set at once, and how often the visitor's page knows of. A control
     # that was moved before the page knew speaks of a face that is gone.
-    posed = gr.State(0, time_to_live=KEEP_STATE_S)
+    posed = gr.State(0)
     known = gr.Number(0, visible=False)
     private = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -329,7 +329,7 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
                 label=words("lab.expression"),
                 elem_id="lab-expression",
             )
-            intensity = gr.Slider(
+            intensity = slider(
                 0, 1, value=1, step=0.01, label=words("lab.intensity"), elem_id="lab-intensity"
             )
             people = gr.Row(equal_height=False, elem_classes="lab-run")
@@ -354,6 +354,7 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
                             partial(write_file, write),
                             [face, expression],
                             f"lab-{kind}",
+                            words,
                         )
                     for kind, write in (
                         ("answers", write_answers_file),
@@ -364,6 +365,7 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
                             write,
                             [face, expression, choice],
                             f"lab-{kind}",
+                            words,
                         )
                     load = gr.UploadButton(
                         words("lab.load"), file_types=[".json"], size="sm", elem_id="lab-load"
@@ -401,7 +403,7 @@ def build_lab_tab(choices: Choices, choice: gr.State, words: Words, tab: gr.Tab)
         return parameters.to_json(), show_face(parameters, words), kept
 
     def pose(text, count, chosen, strength):
-        if chosen is None:
+        if chosen is None or strength is None:
             return [gr.skip()] * len(everything)
         parameters = FaceParameters.from_json(text).with_expression(chosen, strength)
         return show(parameters, parameters == lock_sides(parameters), chosen, count)

@@ -33,7 +33,7 @@ from fer_models.ui import html
 from fer_models.ui.lab_curve import draw_curves, draw_curves_file, format_value
 from fer_models.ui.lab_face import action_label, draw, group_label, is_shown, region_title
 from fer_models.ui.picture import make_download_folder
-from fer_models.ui.progress import step_line, waiting_line
+from fer_models.ui.progress import end_failed, step_line, waiting_line
 from fer_models.words import Words
 
 SWEEP_STEPS = 9  # so that the five faces stand at quarters
@@ -44,7 +44,7 @@ CURVES_HEIGHT_PX = 400
 
 def join_sentences(sentences: Iterable[str], words: Words) -> str:
     """One after the other, with the language's gap between them; Chinese has none."""
-    return words("page.sentence_gap").join(sentences)
+    return words.gap.join(sentences)
 
 
 def unavailable_networks(unavailable: Mapping[str, str], words: Words) -> dict[str, str]:
@@ -170,7 +170,7 @@ def run_removal(
     for name in loaded:
         if name not in networks:
             known = {"network": DISPLAY_NAMES[name], "expression": words.expression(expression)}
-            unavailable[name] = words("lab_removal.unknown", **known)
+            unavailable[name] = words("compare.unknown", **known)
     problem = None
     if not groups:
         problem = words("lab_removal.at_rest")
@@ -426,7 +426,9 @@ class _Bench:
             return self.show(html.notice(words("lab.changed")), self.empty)
 
         private = {"api_visibility": "private", "show_progress": "hidden"}
-        self.start.click(begin, [ticket, *asked], self.shown, trigger_mode="multiple", **private)
+        self.start.click(
+            begin, [ticket, *asked], self.shown, trigger_mode="multiple", **private
+        ).failure(lambda: end_failed(words), None, [self.line, self.start, self.stop], **private)
         self.stop.click(end, ticket, self.shown, **private)
         gr.on(changes, forget, [ticket, *asked], self.shown, trigger_mode="always_last", **private)
 

@@ -24,13 +24,14 @@ let lastFace = ""; // the newest frame with a face, to draw as a figure
 let table = ""; // the last seconds as CSV, once the camera is off; a promise of it at first
 
 const place = (selector) => document.querySelector(selector);
+const choice = () => place("#live-choice :is(input, textarea)")?.value ?? "";
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function say([kind, text], announced = true) {
   const line = place("#live-line .fer-notice");
   line.setAttribute("aria-live", announced ? "polite" : "off");
   line.className = `fer-notice fer-${kind}`;
-  line.textContent = text;
+  if (line.textContent !== text) line.textContent = text; // said once
 }
 
 function hideUnchosen(cards) {
@@ -105,7 +106,7 @@ async function streamFrames(isCurrent) {
   while (isCurrent()) {
     const began = performance.now();
     const frame = capture();
-    const answer = await server.look({ key, frame, ...settings });
+    const answer = await server.look({ key, frame, ...settings, choice: choice() });
     if (!isCurrent()) return;
     if (answer?.box) lastFace = frame;
     failures = answer ? 0 : failures + 1;
@@ -132,7 +133,8 @@ async function save() {
 async function draw() {
   if (!lastFace) return say(texts.nothing);
   say(texts.drawing);
-  const picture = await server.picture({ key: "figure", frame: lastFace, ...settings });
+  const asked = { key: "figure", frame: lastFace, ...settings, choice: choice() };
+  const picture = await server.picture(asked);
   if (!picture) return say(texts.undrawn);
   download(await (await fetch(picture)).blob(), "live.png");
   say(texts.drawn);

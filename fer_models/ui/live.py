@@ -269,9 +269,9 @@ def describe_frame(
         return words("live.no_face"), "problem"
     text = describe_agreement(answers, words)
     if others:
-        text += " " + words("live.one_other" if others == 1 else "live.others", count=others)
+        text += words.gap + words("live.one_other" if others == 1 else "live.others", count=others)
     if face.is_turned:
-        text += " " + words("compare.turned")
+        text += words.gap + words("compare.turned")
     return text, judge_agreement(answers)
 
 
@@ -399,6 +399,8 @@ def answer_frame(visitors: Visitors, data, words: Words) -> dict:
     missing = explain_missing(visitors.analyzer(message.choice), silent, words)
     note = "" if message.strip in message.networks else words("live.strip_unchosen")
     line, kind = describe_frame(result.face, answers, result.others, words)
+    if result.face is not None and not message.networks:
+        line, kind = words("live.tick"), "info"
     return {
         "line": line,
         "kind": kind,
@@ -499,14 +501,13 @@ def build_live_tab(choices: Choices, choice: gr.State, words: Words) -> None:
                 save = gr.Button(words("live.download"), size="sm", elem_id="live-csv")
                 draw = gr.Button(words("live.download_figure"), size="sm", elem_id="live-png")
             gr.HTML(f'<div class="fer-legend"><p>{words("live.legend")}</p></div>')
-    chosen = gr.Textbox("", visible="hidden")
-    settings = [networks, heat, strip, chosen]
-    tell = _tell_camera("(networks, heat, strip, choice)", "settings")
-    for component in settings[:-1]:
+    # Read at every frame: the tab may be opened after the weights were chosen.
+    chosen = gr.Textbox("", visible="hidden", elem_id="live-choice")
+    choice.change(visitors.name_choice, choice, chosen, api_visibility="private")
+    settings = [networks, heat, strip]
+    tell = _tell_camera("(networks, heat, strip)", "settings")
+    for component in settings:
         component.change(None, settings, None, js=tell, api_visibility="private")
-    choice.change(visitors.name_choice, choice, chosen, api_visibility="private").then(
-        None, settings, None, js=tell, api_visibility="private"
-    )
     save.click(None, None, None, js=_tell_camera("()", "save"), api_visibility="private")
     draw.click(None, None, None, js=_tell_camera("()", "draw"), api_visibility="private")
 

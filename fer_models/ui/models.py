@@ -208,7 +208,8 @@ def draw_card(
     """One network's card as HTML; all of its text is escaped, for it may be a visitor's."""
     title = html.heading(network)
     if card is None:
-        parts = [title, f'<p class="fer-caption">{words("models.no_weights")}</p>']
+        text = words("models.upload_gone" if uploaded else "models.no_weights")
+        parts = [title, f'<p class="fer-caption">{text}</p>']
     else:
         measured = read_measured(card, split, kind)
         parts = [

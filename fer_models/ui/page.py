@@ -110,7 +110,8 @@ def connect_lab(
     def send_to_compare(text, expression):
         return write_png(FaceParameters.from_json(text), expression), gr.Tabs(selected="compare")
 
-    def send_to_figure1(text, expression, files):
+    def send_to_figure1(text, expression, files, ticket):
+        ticket[0] += 1
         parameters = FaceParameters.from_json(text)
         file = write_png(parameters, expression)
         shown = shown_expression(parameters, expression)
@@ -120,7 +121,7 @@ def connect_lab(
     lab.to_compare.click(send_to_compare, sent, [compare.input, tabs], api_visibility="private")
     lab.to_figure1.click(
         send_to_figure1,
-        [*sent, figure1.files],
+        [*sent, figure1.files, figure1.ticket],
         [*figure1.slots.values(), figure1.files, *figure1.shown, tabs],
         api_visibility="private",
     )

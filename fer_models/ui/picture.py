@@ -3,8 +3,10 @@
 The picture input is an image component that leaves reading the file to `load_image`.
 """
 
+import functools
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import gradio as gr
@@ -36,6 +38,20 @@ def picture_input(words: Words, **settings) -> gr.Image:
     )
     component.preprocess = lambda payload: None if payload is None else payload.path
     return component
+
+
+def slider(*range_and_value, **settings) -> gr.Slider:
+    """A `gr.Slider` whose number field may be emptied: None is handed on, where gradio fails."""
+    component = gr.Slider(*range_and_value, **settings)
+    checked = component.preprocess
+    component.preprocess = lambda value: None if value is None else checked(value)
+    return component
+
+
+def read_controls(kind: type, values: Iterable):
+    """A dataclass from its fields' controls; an emptied number field leaves the default."""
+    given = zip(fields(kind), values, strict=True)
+    return kind(**{field.name: value for field, value in given if value is not None})
 
 
 def refuse_links(page: gr.Blocks, message: str) -> None:
@@ -90,14 +106,27 @@ def example_button(words: Words, elem_id: str) -> gr.Button:
 
 
 def download_button(
-    label: str, write: Callable, inputs: list, elem_id: str, interactive: bool = True
+    label: str,
+    write: Callable,
+    inputs: list,
+    elem_id: str,
+    words: Words,
+    interactive: bool = True,
 ) -> gr.Button:
     """A button that writes its file when it is clicked, and then has the browser fetch it.
 
     Args:
-        write: takes the inputs' values and returns the file's path.
+        write: takes the inputs' values and returns the file's path; not asked where the first is
+            None, as of a picture that was deleted.
         interactive: whether it can be clicked from the start.
     """
+
+    @functools.wraps(write)
+    def write_or_say(*values):
+        if values[0] is None:
+            raise gr.Error(words("page.gone"), print_exception=False)
+        return write(*values)
+
     button = gr.Button(label, size="sm", interactive=interactive, elem_id=elem_id)
     hidden = gr.DownloadButton(label, elem_id=f"{elem_id}-file", elem_classes="fer-hidden-file")
     # The link comes with the event, and not from the hidden button, which learns of it later.
@@ -106,7 +135,7 @@ def download_button(
         " link.download = file.orig_name; link.click(); }"
     )
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    button.click(write, inputs, hidden, **private).success(None, hidden, js=fetch, **private)
+    button.click(write_or_say, inputs, hidden, **private).success(None, hidden, js=fetch, **private)
     return button
 
 

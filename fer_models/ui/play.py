@@ -3,7 +3,7 @@
 import html as escaping
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -31,6 +31,8 @@ from fer_models.ui.picture import (
     example_button,
     explain_missing,
     make_download_folder,
+    read_controls,
+    slider,
 )
 from fer_models.ui.progress import waiting_line
 from fer_models.words import Words
@@ -264,12 +266,6 @@ def brush_template(words: Words) -> str:
     )
 
 
-def read_changes(*values) -> Changes:
-    """The controls' values as `Changes`; an emptied number field changes nothing."""
-    given = zip(fields(Changes), values, strict=True)
-    return Changes(**{field.name: value for field, value in given if value is not None})
-
-
 def _build_sliders(words: Words) -> list[gr.Slider]:
     """The controls of the first four fields of `Changes`."""
     ranges = {
@@ -279,7 +275,7 @@ def _build_sliders(words: Words) -> list[gr.Slider]:
         "rotation_deg": (-90, 90, 1),
     }
     return [
-        gr.Slider(
+        slider(
             low,
             high,
             value=getattr(Changes(), name),
@@ -328,7 +324,7 @@ def build_play_tab(
                 )
                 mirror = gr.Checkbox(label=words("play.mirror"), elem_id="play-mirror")
                 reset = gr.Button(words("play.reset"), elem_id="play-reset")
-                strength = gr.Slider(
+                strength = slider(
                     0,
                     1,
                     value=0.5,
@@ -342,12 +338,14 @@ def build_play_tab(
                         write,
                         [face_state, played_state],
                         f"play-save-{kind}",
+                        words,
                     )
                 download_button(
                     words("compare.download_figure"),
                     lambda played, strength: write_figure(played, strength, words),
                     [played_state, strength],
                     "play-save-figure",
+                    words,
                 )
             with gr.Column(elem_classes="play-main"):
                 with gr.Row(elem_classes="play-controls"):
@@ -393,15 +391,16 @@ def build_play_tab(
 
     def answer(face, text, strength, *values):
         if face is None:
-            return [gr.skip()] * len(shown)
+            gone = html.notice(words("page.gone"), "problem")
+            return [None, gone, *[gr.skip()] * len(cards)]
         try:
-            changes, mask = read_changes(*values), read_mask(text or "")
+            changes, mask = read_controls(Changes, values), read_mask(text or "")
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return present(face, play(choices, face, changes, mask), strength)
 
     def redraw(face, played, strength):
-        if face is None or played is None:
+        if face is None or played is None or strength is None:
             return [gr.skip()] * len(cards)
         return draw_cards(face, played, strength, words)
 

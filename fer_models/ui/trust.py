@@ -46,7 +46,7 @@ from fer_models.ui.compare import (
     target_choices,
 )
 from fer_models.ui.picture import example_button, explain_error, make_download_folder
-from fer_models.ui.progress import step_line, waiting_line
+from fer_models.ui.progress import end_failed, step_line, waiting_line
 from fer_models.ui.svg import Axis, Band, Line, band_key, line_key, line_plot
 from fer_models.words import Words
 
@@ -211,14 +211,14 @@ def judge_faithfulness(curves: FaithfulnessCurves, target: str, words: Words) ->
         for share in (curves.random_below_deletion, curves.random_above_insertion)
     ]
     if not any(clear):
-        return Verdict("failed", text + " " + words("trust.as_random"))
+        return Verdict("failed", text + words.gap + words("trust.as_random"))
     key = "beats_random" if curves.beats_random else "beats_most" if all(clear) else "beats_in_one"
-    text += " " + words(f"trust.{key}")
+    text += words.gap + words(f"trust.{key}")
     if not curves.beats_centre:
-        text += " " + words("trust.as_centre")
+        text += words.gap + words("trust.as_centre")
     if curves.beats_random and curves.beats_centre:
         return Verdict("passed", text)
-    return Verdict("mixed", text + " " + words("trust.not_enough", orders=orders))
+    return Verdict("mixed", text + words.gap + words("trust.not_enough", orders=orders))
 
 
 def judge_randomisation(found: Randomisation, words: Words) -> Verdict:
@@ -249,7 +249,7 @@ def judge_stability(found: Stability, target: str, words: Words) -> Verdict:
     key = {"failed": "both_move", "mixed": "answer_moves", "passed": "stays"}[outcome]
     if outcome == "mixed" and kept == count:
         key = "map_moves"
-    return Verdict(outcome, f"{text} {words(f'trust.{key}')}")
+    return Verdict(outcome, text + words.gap + words(f"trust.{key}"))
 
 
 def _signed(value: float) -> str:
@@ -432,7 +432,7 @@ def draw_random_maps(checks: Checks, words: Words) -> str:
         cells.append(
             _small_figure(
                 overlay_heatmap(checks.crop, found.maps[0, depth], strength=MAP_STRENGTH),
-                words("trust.shuffled_alt", level=level),
+                words("trust.shuffled_alt", level=name),
                 name,
                 f"{found.likeness[depth]:.2f}",
             )
@@ -793,6 +793,9 @@ def build_trust_tab(choices: Choices, choice: gr.State, words: Words, compare: C
         try:
             checks = start_checks(analyzer, crop, name, target, method)
             card = draw_subject(found, name, checks, words)
+            if ticket[0] != mine[0]:
+                yield same
+                return
             if checks.is_blank:
                 yield [html.notice(words("trust.blank"), "problem"), card, *cleared[2:]]
                 return
@@ -807,10 +810,11 @@ def build_trust_tab(choices: Choices, choice: gr.State, words: Words, compare: C
                 line_now, *drawn = draw_step(step, words)
                 yield [line_now, card, *drawn, *same[: len(files) + 2]]
                 card = gr.skip()
-        except CheckpointError as error:
+        except ValueError as error:  # a network is missing, or does not know the expression
             text = words("compare.unavailable", network=DISPLAY_NAMES[name])
-            text += " " + explain_error(error, words)
-            yield [html.notice(text, "problem"), *cleared[1:]]
+            text += words.gap + explain_error(error, words)
+            stale = ticket[0] != mine[0]
+            yield same if stale else [html.notice(text, "problem"), *cleared[1:]]
             return
         verdicts = judge(checks, words)
         made = [gr.skip()] * len(files)
@@ -819,6 +823,9 @@ def build_trust_tab(choices: Choices, choice: gr.State, words: Words, compare: C
                 gr.update(value=path, interactive=True)
                 for path in write_downloads(checks, found, words)
             ]
+        if ticket[0] != mine[0]:  # while the figure was drawn
+            yield same
+            return
         end = describe_end(verdicts, words)
         yield [end, *same[: 1 + len(CHECKS)], *made, *buttons(running=False)]
 
@@ -845,7 +852,7 @@ def build_trust_tab(choices: Choices, choice: gr.State, words: Words, compare: C
         trigger_mode="multiple",
         concurrency_limit=RUNS_AT_ONCE,
         **private,
-    )
+    ).failure(lambda: end_failed(words), None, [line, start, stop], **private)
     # Without `cancels`: the run ends by itself after its batch, and hands over what it has.
     stop.click(ask_to_stop, ticket, [line, stop], **private)
     for trigger in (compare.picture.change, network.input, target.input, method.input):

@@ -27,8 +27,11 @@ def own_folder() -> Iterator[Path]:
         prefix="fer_page_", dir=place, ignore_cleanup_errors=True
     ) as name:
         folder = Path(name).resolve()
-        os.environ["GRADIO_TEMP_DIR"] = str(folder)
-        yield folder
+        os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(folder)
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = None
 
 
 def sweep(folder: Path, age_s: float, kept: Collection[str] = ()) -> None:

@@ -29,6 +29,11 @@ class Words:
         """All entries of a section, in the file's order."""
         return dict(self._sections[name])
 
+    @property
+    def gap(self) -> str:
+        """What stands between two sentences; Chinese has nothing there."""
+        return self("page.sentence_gap")
+
     def sections(self) -> tuple[str, ...]:
         return tuple(self._sections)
 

@@ -140,6 +140,18 @@ def test_the_last_face_can_be_had_as_a_figure_also_once_the_camera_is_off(camera
     camera_tab.wait_for_selector("#live-line:has-text('not smoothed')")
 
 
+def test_weights_chosen_before_the_tab_was_opened_answer_in_it(camera_tab, saved_mfn):
+    camera_tab.get_by_role("tab", name="Models").click()
+    camera_tab.locator("#models-own button").first.click()
+    with camera_tab.expect_file_chooser() as chooser:
+        camera_tab.locator("#models-upload").click()
+    chooser.value.set_files([str(saved_mfn[0]), str(saved_mfn[0].with_suffix(".json"))])
+    camera_tab.wait_for_selector("#models-upload-line .fer-agree", timeout=60_000)
+    open_live(camera_tab)
+    start(camera_tab)
+    camera_tab.wait_for_selector(".live-cards [data-network=mfn] .fer-answer:has-text('contempt')")
+
+
 def test_leaving_the_tab_switches_the_camera_off(camera_tab):
     open_live(camera_tab)
     start(camera_tab)

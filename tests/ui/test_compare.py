@@ -1,9 +1,10 @@
 """The Compare tab's functions, without a browser."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -11,9 +12,14 @@ from PIL import Image
 from torch import nn
 
 from fer_models.analysis import PAGE_NETWORKS, Analyzer, FaceResult, GradCam, NetworkResult
-from fer_models.checkpoints import load_card
+from fer_models.calibration import Calibration
+from fer_models.checkpoints import load_card, save_checkpoint
+from fer_models.choice import Choices
 from fer_models.explain.cam import METHODS, Target, attribute
+from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face
+from fer_models.networks import NETWORKS
+from fer_models.preprocessing import Preprocessing
 from fer_models.ui import html
 from fer_models.ui.compare import (
     Look,
@@ -21,6 +27,8 @@ from fer_models.ui.compare import (
     Question,
     Settings,
     View,
+    analyze_for_client,
+    build_compare_tab,
     choose_face,
     describe_view,
     draw_cards,
@@ -32,6 +40,7 @@ from fer_models.ui.compare import (
     write_figure,
     write_json,
 )
+from fer_models.ui.trust import build_trust_tab
 from fer_models.words import LANGUAGES, load_words
 from tests.conftest import EXAMPLE, SHIPPED
 
@@ -98,6 +107,72 @@ def test_a_network_that_is_missing_is_named_in_its_column(analyzer, monkeypatch)
     cards = draw_cards(view, Look(), WORDS)
     assert "damaged" in cards[1] and "<img" in cards[0]
     assert "MFN is not available" in describe_view(view, WORDS)
+
+
+@pytest.fixture
+def without_contempt(analyzer, tmp_path) -> Analyzer:
+    """Random weights of an MFN that was trained on seven expressions, beside the shipped others."""
+    save_checkpoint(
+        NETWORKS["mfn"](num_classes=7),
+        tmp_path,
+        name="seven",
+        network="mfn",
+        arguments={},
+        labels=EXPRESSIONS[:7],
+        preprocessing=Preprocessing(),
+        calibration=Calibration.none(7),
+    )
+    return Choices(analyzer).analyzer({"mfn": str(tmp_path / "seven.safetensors")})
+
+
+@pytest.mark.parametrize("question", [Question("contempt"), Question("anger", "contempt")])
+def test_a_network_that_does_not_know_an_expression_is_left_out(without_contempt, question):
+    picture, _ = find_faces(str(EXAMPLE), WORDS)
+    view = list(explain_face(without_contempt, picture, question, WORDS))[-1]
+    assert set(view.result.networks) == set(SHIPPED) - {"mfn"}
+    assert "MFN was not trained on contempt" in draw_cards(view, Look(), WORDS)[1]
+
+
+@pytest.fixture
+def events(analyzer) -> dict:
+    """The tab's own functions, by name."""
+    with gr.Blocks() as page:
+        build_compare_tab(Choices(analyzer), gr.State({}), WORDS)
+    return {event.name: event.fn for event in page.fns.values()}
+
+
+def test_a_picture_that_was_deleted_is_said_and_takes_its_results_away(events):
+    values = [*asdict(Question()).values(), *asdict(Look()).values()]
+    nothing_yet = list(events["explain"](None, [0, 0, False], {}, *values))
+    assert nothing_yet == [[gr.skip()] * len(nothing_yet[0])]
+    ((view, line, *cards, json_button, figure_button),) = events["explain"](
+        None, [1, 0, True], {}, *values
+    )
+    assert "was deleted" in line and view is None and "<img" not in "".join(cards)
+    assert not json_button["interactive"] and not figure_button["interactive"]
+
+
+def test_a_network_without_the_expression_ends_the_checks_of_trust_in_words(without_contempt):
+    class Chosen:
+        """Stands for `Choices`."""
+
+        def analyzer(self, chosen):
+            return without_contempt
+
+    with gr.Blocks() as page:
+        compare = build_compare_tab(Chosen(), gr.State({}), WORDS)
+        build_trust_tab(Chosen(), gr.State({}), WORDS, compare)
+    run = next(event.fn for event in page.fns.values() if event.name == "run")
+    picture, _ = find_faces(str(EXAMPLE), WORDS)
+    *_, (line, *_, start, stop) = run(picture, {}, "mfn", "contempt", "grad-cam", [0, 0])
+    assert "fer-problem" in line and "contempt" in line
+    assert start["interactive"] and not stop["interactive"]
+
+
+@pytest.mark.parametrize(("target", "face_crop"), [(["happiness"], False), ("anger", "false")])
+def test_a_clients_odd_values_are_refused_in_words(analyzer, target, face_crop):
+    with pytest.raises(gr.Error, match="target|face_crop"):
+        analyze_for_client(analyzer, str(EXAMPLE), WORDS, target, face_crop)
 
 
 def write(folder: Path, name: str) -> Path:

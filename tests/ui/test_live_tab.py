@@ -213,6 +213,12 @@ def test_places_are_few_and_free_again_once_left(mfn):
     assert len(visitors) == 2
 
 
+def test_without_any_network_chosen_the_line_says_what_to_do(mfn):
+    data = {**message(picture(("surprise", 120, 400))), "networks": []}
+    shown = answer_frame(Visitors(Choices(mfn)), data, ENGLISH)
+    assert shown["line"] == "Tick at least one network." and shown["box"] is not None
+
+
 def test_a_frame_is_drawn_as_a_figure_without_a_session(mfn):
     visitors = Visitors(Choices(mfn))
     url = live.draw_frame(visitors, message(picture(("surprise", 120, 400))), CHINESE)
@@ -288,8 +294,7 @@ def test_the_choice_of_the_models_tab_is_told_to_the_camera(mfn):
         live.build_live_tab(Choices(mfn), choice, ENGLISH)
     told = next(event for event in page.fns.values() if event.name == "name_choice")
     assert told.inputs == [choice] and told.targets == [(choice._id, "change")]
-    after = [event for event in page.fns.values() if event.trigger_after == told._id]
-    assert told.outputs[0] in after[0].inputs and "choice" in after[0].js
+    assert told.outputs[0].elem_id == "live-choice" and "#live-choice" in live.SCRIPT
 
 
 def test_a_visitor_who_only_goes_is_forgotten(mfn):

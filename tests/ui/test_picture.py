@@ -1,5 +1,6 @@
 """What tabs share: errors in the page's language."""
 
+import gradio as gr
 import pytest
 
 from fer_models.analysis import PAGE_NETWORKS
@@ -7,13 +8,23 @@ from fer_models.choice import Choices, UploadError
 from fer_models.images import ImageError
 from fer_models.ui.compare import Look, Question, draw_cards, explain_face, find_faces
 from fer_models.ui.heads import HeadsLook, show_heads
-from fer_models.ui.picture import explain_error, explain_missing, picture_input
+from fer_models.ui.picture import download_button, explain_error, explain_missing, picture_input
 from fer_models.ui.play import draw_cards as draw_play_cards
 from fer_models.ui.play import meet_face, unchanged
 from fer_models.words import load_words
 from tests.conftest import EXAMPLE
 
 CHINESE = load_words("zh")
+
+
+def test_a_download_of_what_was_deleted_is_said():
+    with gr.Blocks() as page:
+        state = gr.State()
+        download_button("Save", lambda value: value.upper(), [state], "save", CHINESE)
+    (write,) = (e.fn for e in page.fns.values() if e.fn is not None)
+    assert write("file") == "FILE"
+    with pytest.raises(gr.Error, match="重新提供"):
+        write(None)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from fer_models.analysis import PAGE_NETWORKS
 from fer_models.choice import Choices
 from fer_models.manipulation import Changes
 from fer_models.ui.compare import find_faces
+from fer_models.ui.picture import read_controls, slider
 from fer_models.ui.play import (
     REGIONS,
     Played,
@@ -20,7 +22,6 @@ from fer_models.ui.play import (
     meet_face,
     name_changes,
     play,
-    read_changes,
     read_mask,
     toggle_region,
     unchanged,
@@ -146,7 +147,11 @@ def test_a_card_shows_now_and_before(choices, face):
 
 
 def test_an_emptied_field_changes_nothing():
-    assert read_changes(None, 1.5, None, None, False, "grey") == Changes(contrast=1.5)
+    with gr.Blocks():
+        for value, handed_on in ((None, None), (0.5, 0.5)):
+            assert slider(0, 1, value=0.2).preprocess(value) == handed_on
+    values = (None, 1.5, None, None, False, "grey")
+    assert read_controls(Changes, values) == Changes(contrast=1.5)
 
 
 def test_the_files_hold_what_is_shown(choices, face):
