@@ -85,7 +85,7 @@ def draw_rows(
     if len(rows) > FIGURE1_MAX_ROWS:
         problems.append(words("figure1.only_first", limit=FIGURE1_MAX_ROWS))
     if not images:
-        yield html.notice(" ".join(problems), "problem"), None
+        yield html.notice(words.gap.join(problems), "problem"), None
         return
     steps = len(images) + 1
     text = words("figure1.step", done=1, total=len(images))
@@ -113,7 +113,9 @@ def draw_rows(
     ]
     if framed:
         problems.append(words("figure1.no_faces", names=words.join(framed)))
-    line = html.notice(" ".join(problems) or words("page.done"), "problem" if problems else "agree")
+    line = html.notice(
+        words.gap.join(problems) or words("page.done"), "problem" if problems else "agree"
+    )
     yield line, [str(path) for path in paths]
 
 

@@ -46,6 +46,7 @@ from fer_models.ui.picture import (
     download_button,
     example_button,
     explain_error,
+    follow,
     make_download_folder,
     read_controls,
     slider,
@@ -552,7 +553,9 @@ def build_heads_tab(
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     latest = {**private, "trigger_mode": "always_last"}
-    tab.select(show, [compare.picture, view_state, choice, *look], results, **latest)
+    asked = [compare.picture, view_state, choice, *look]
+    tab.select(show, asked, results, **latest)
+    follow(compare.picture, "heads-line", show, asked, results)
     example.click(show_example, [choice, *look], results, **private).success(
         lambda: str(EXAMPLES_FOLDER / PHOTOGRAPH), None, compare.input, **private
     )

@@ -139,6 +139,32 @@ def download_button(
     return button
 
 
+def follow(picture: gr.State, elem_id: str, show: Callable, inputs: list, outputs: list) -> None:
+    """Let a tab show another picture while it is looked at, as when one is found late.
+
+    Args:
+        elem_id: of a part that is visible whenever the tab is.
+        show: a generator of the outputs' values.
+    """
+    seen = gr.Checkbox(visible=False)  # the browser's word for it
+
+    def show_if_seen(seen, *values):
+        if seen:
+            yield from show(*values)
+        else:
+            yield [gr.skip()] * len(outputs)
+
+    picture.change(
+        show_if_seen,
+        [seen, *inputs],
+        outputs,
+        js=f"(_, ...rest) => [!!document.querySelector('#{elem_id}')?.offsetParent, ...rest]",
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
+
+
 def make_download_folder() -> Path:
     """A fresh folder below gradio's own, whose files gradio serves, and deletes in time."""
     uploads = Path(gr.utils.get_upload_folder())

@@ -30,6 +30,7 @@ from fer_models.ui.picture import (
     download_button,
     example_button,
     explain_missing,
+    follow,
     make_download_folder,
     read_controls,
     slider,
@@ -412,7 +413,9 @@ def build_play_tab(
     # One at a time, so that the last change's answers land last.
     ordered = {**latest, "concurrency_id": "play", "concurrency_limit": 1}
     asked = [face_state, brush, strength, *controls]
-    tab.select(show, [compare.picture, face_state, choice, strength], everything, **ordered)
+    met = [compare.picture, face_state, choice, strength]
+    tab.select(show, met, everything, **ordered)
+    follow(compare.picture, "play-line", show, met, everything)
     example.click(show_example, [choice, strength], everything, **ordered).success(
         lambda: str(EXAMPLES_FOLDER / PHOTOGRAPH), None, compare.input, **private
     )
