@@ -1,6 +1,8 @@
 """Which part of a picture shows which region of the face, to set beside a heatmap."""
 
+import functools
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -10,8 +12,9 @@ from fer_models.lab.render import visible_surface
 from fer_models.lab.scene import SIZE_PX
 
 
+@functools.lru_cache(maxsize=4)  # one face is asked about once for each network and action
 def region_masks(parameters: FaceParameters) -> Mapping[str, np.ndarray]:
-    """(512, 512) bool for each of the five regions; a pixel of the face has exactly one.
+    """(512, 512) bool, read-only, for each region; a pixel of the face has exactly one.
 
     The bounds are set in the template's coordinates, so they follow identity, action and pose.
     "brows" includes the forehead, "nose" the cheeks beside it, "mouth" the lips and their
@@ -25,7 +28,8 @@ def region_masks(parameters: FaceParameters) -> Mapping[str, np.ndarray]:
         mask = np.zeros(SIZE_PX * SIZE_PX, bool)
         mask[surface.index[regions[name] & skin]] = True
         masks[name] = mask.reshape(SIZE_PX, SIZE_PX)
-    return masks
+        masks[name].flags.writeable = False
+    return MappingProxyType(masks)
 
 
 def region_points(rest: np.ndarray, inside_mouth: np.ndarray) -> Mapping[str, np.ndarray]:
