@@ -63,7 +63,10 @@ def window_shift(draws: Draws, size: int, side: int) -> Tensor:
 
 
 def erase(images: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
-    """Random erasing (arXiv 1708.04896): a grey rectangle of 2 to 25 % of the area in some."""
+    """Random erasing (arXiv 1708.04896): a grey rectangle of 2 to 25 % of the area in some.
+
+    Its centre lies anywhere, and what reaches over the image's border is cut off: it may be less.
+    """
     _, _, height, width = images.shape
     device = images.device
     area = draws.uniform(0.02, 0.25)

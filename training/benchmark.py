@@ -2,9 +2,9 @@
 
 The plain way is that of the published scripts: files read with PIL, torchvision's transforms on one
 image after another in a DataLoader, float32, one optimizer step a batch. Ours holds the faces in
-memory as bytes, augments whole batches on the device, and computes with channels last, on a GPU
-in bfloat16, on a CPU where --bfloat16 says so. Both train the same network on the same drawn faces,
-in the same run.
+memory as bytes, augments whole batches on the device, and computes with channels last, in bfloat16
+on a GPU that has it, elsewhere where --bfloat16 says so. Both train the same network on the same
+drawn faces, in the same run.
 """
 
 import argparse
@@ -187,9 +187,9 @@ def describe(measurement: Measurement) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", default="ddamfn", choices=NETWORKS)
-    parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--network", default="ddamfn", choices=NETWORKS, help="what is trained")
+    parser.add_argument("--size", type=int, default=112, help="of the images, in pixels")
+    parser.add_argument("--batch", type=int, default=128, help="images a batch")
     parser.add_argument("--steps", type=int, default=20, help="batches timed each way")
     parser.add_argument("--workers", type=int, default=4, help="the plain way's processes")
     parser.add_argument("--compile", action="store_true", help="ours with torch.compile")

@@ -16,12 +16,13 @@ from fer_models.calibration import Calibration
 from fer_models.checkpoints import load_network
 from training.datasets import SPLITS, load_faces
 from training.datasets.face_set import NO_LABEL, FaceSet
+from training.datasets.source import data_name
 from training.distributed import Workers, refuse_several_processes
 from training.engine import BFLOAT16_HELP, NotFinished, Run
 from training.evaluate import predict_logits
 from training.metrics import Metrics, measure
-from training.recipe import Recipe, load_recipe
-from training.records import read_record, write_json
+from training.recipe import SET_HELP, Recipe, load_recipe
+from training.records import BFLOAT16, read_record, write_json
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
@@ -62,7 +63,8 @@ def run_fold(
 
     Raises:
         NotFinished: if the minutes ran out; the next call goes on.
-        ValueError: if the folder holds a fold of another recipe, data set or number of folds.
+        ValueError: if the folder holds a fold of another recipe, data set, number of folds or
+            precision, or the training diverges.
     """
     folder = out / f"fold-{fold + 1:02d}"
     file = folder / "metrics.json"
@@ -71,6 +73,7 @@ def run_fold(
         "data": kind,
         "number of images": len(faces),
         "number of folds": int(numbers.max()) + 1,
+        BFLOAT16: bfloat16,
     }
     record = read_record(file, origin)
     if record and record["metrics"]:
@@ -100,22 +103,22 @@ def describe(results: list[Metrics]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", type=Path)
+    parser.add_argument("recipe", type=Path, help="for example training/recipes/ddamfn.toml")
     parser.add_argument("--data", required=True, help="KIND:PATH, for example ferplus:../fer2013")
     parser.add_argument("--out", type=Path, required=True, help="one folder a fold goes there")
-    parser.add_argument("--folds", type=int, default=10)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--folds", type=int, default=10, help="how many (10)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=SET_HELP)
     parser.add_argument("--minutes", type=float, help="stop after that many; call again to go on")
     parser.add_argument("--bfloat16", action="store_true", help=BFLOAT16_HELP)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    kind = arguments.data.partition(":")[0]
+    name = data_name(arguments.data)
     if arguments.folds < 2:
         parser.error("--folds: at least 2.")
     try:
         refuse_several_processes()
         recipe = load_recipe(arguments.recipe, arguments.set)
-        split = SPLITS.get(kind, ("",))[0]
+        split = SPLITS.get(arguments.data.partition(":")[0], ("",))[0]
         faces = load_faces(arguments.data, split, recipe.preprocessing, recipe.fer2013_weight)
         numbers = stratified_folds(faces.labels, arguments.folds)
         began, results = time.monotonic(), []
@@ -125,7 +128,7 @@ def main() -> None:
                 left = max(0.0, left - (time.monotonic() - began) / 60)
             bfloat16 = arguments.bfloat16
             results.append(
-                run_fold(recipe, faces, numbers, fold, arguments.out, kind, left, bfloat16)
+                run_fold(recipe, faces, numbers, fold, arguments.out, name, left, bfloat16)
             )
     except ValueError as error:
         parser.exit(2, f"{error}\n")

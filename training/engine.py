@@ -25,10 +25,12 @@ from fer_models.checkpoints import (
     write_atomically,
 )
 from fer_models.networks import NETWORKS
+from fer_models.official import LICENCE as OFFICIAL_LICENCE
 from fer_models.preprocessing import Preprocessing
 from training.augmentation import augment
 from training.calibrate import fit_calibration
 from training.datasets.face_set import FaceSet
+from training.datasets.source import SUBSET
 from training.distillation import Teachers
 from training.distributed import Workers
 from training.evaluate import measure_both, misfit, predict_logits
@@ -40,7 +42,10 @@ from training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
-BFLOAT16_HELP = "mixed precision on a CPU too, for those with AVX-512 BF16; a GPU always has it"
+BFLOAT16_HELP = (
+    "mixed precision on a CPU too, for those with AVX-512 BF16; a GPU that computes in bfloat16 "
+    "itself always has it"
+)
 SAVE_EVERY_S = 120
 SHOW_EVERY_STEPS = 20  # reading the loss waits for the GPU
 HISTORY_COLUMNS = (
@@ -69,6 +74,10 @@ class NotFinished(RuntimeError):
 
 class NotWritten(ValueError):
     """A file of the run could not be written; what was saved before is whole."""
+
+
+class Diverged(ValueError):
+    """A loss, a logit or a weight is no finite number any more; the state before that is saved."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,21 @@ def find_origins(recipe: Recipe) -> dict:
     return {**origins, "before": before} if "recipe" in before else origins
 
 
+def find_licence(recipe: Recipe) -> str:
+    """The licence of the weights that a run starts or learns from, where it binds the run's too.
+
+    Weights made from the authors' are for one's own use as theirs are; else it is empty.
+    """
+    names = [name for name in (recipe.init, *recipe.teacher) if name]
+    bound = any(load_card(name).licence == OFFICIAL_LICENCE for name in names)
+    return OFFICIAL_LICENCE if bound else ""
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU computes in bfloat16 itself; older ones (T4, V100, P100) only emulate it."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def set_stem_stride(network: nn.Module, stride: int) -> None:
     """Change a ResNet's stem, whose stride is no parameter; other networks have none."""
     if hasattr(network.trunk, "conv1"):
@@ -174,7 +198,7 @@ class Run:
         self.folder = folder
         self.workers = workers or Workers()
         self.device = self.workers.device
-        self.bfloat16 = bfloat16 or self.device.type == "cuda"
+        self.bfloat16 = bfloat16 or has_bfloat16(self.device)
         self._check_batch_size()
         self.expressions = train_faces.expressions
         self.network = self.workers.synchronise_normalisation(self._build_network())
@@ -184,6 +208,7 @@ class Run:
         if recipe.teacher:
             self.teachers = Teachers(recipe, self.expressions, self.device, self.bfloat16)
         self.origins = find_origins(recipe)  # now: a later checkpoint may take the name
+        self.licence = find_licence(recipe)
         self.optimizer = build_optimizer(recipe, self.network)
         self.weights = sampling_weights(train_faces, recipe.balance)
         self.faces_hash = train_faces.hash()
@@ -310,10 +335,21 @@ class Run:
         )
 
     def _predict(self, faces: FaceSet, preprocessing: Preprocessing, stem_stride: int) -> Tensor:
-        """The averaged network's logits (N,K) on the CPU."""
+        """The averaged network's logits (N,K) on the CPU, all finite."""
         set_stem_stride(self.averaged, stem_stride)
         flip = self.recipe.test_flip
-        return predict_logits(self.averaged, faces, preprocessing, self.device, flip)
+        logits = predict_logits(self.averaged, faces, preprocessing, self.device, flip)
+        self._require_finite(logits)
+        return logits
+
+    def _require_finite(self, values: Tensor) -> None:
+        if not values.isfinite().all():
+            raise Diverged(
+                f"{self.folder}: training diverged by step {self.step}, with an lr of "
+                f"{self.recipe.lr:g} and a clip_norm of {self.recipe.clip_norm:g}: its numbers are "
+                "no longer finite. Start anew in another folder with a lower lr (--set "
+                f"lr={self.recipe.lr / 10:g}) or with clipped gradients (--set clip_norm=1)."
+            )
 
     def _validate(self, phase: Phase) -> None:
         size = self.recipe.test_size or phase.size
@@ -351,17 +387,22 @@ class Run:
             write_atomically(self.folder / "history.csv", write)
 
     def _save_state(self) -> None:
+        self._require_finite(self.running)
+        averaged = self.averaged.state_dict()  # keeps whatever was not finite in the network's
+        floating = [value for value in averaged.values() if value.is_floating_point()]
+        self._require_finite(torch.stack(torch._foreach_norm(floating)))
         state = {
             "recipe": self.recipe.to_dict(),
             "bfloat16": self.bfloat16,
             "faces": self.faces_hash,
             "origins": self.origins,
+            "licence": self.licence,
             "step": self.step,
             "minutes": self.minutes,
             "history": self.history,
             "running": self.running,
             "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
+            "averaged": averaged,
             "optimizer": self.optimizer.state_dict(),
         }
 
@@ -409,13 +450,14 @@ class Run:
             made_in, fix = (
                 ("bfloat16", "add --bfloat16")
                 if bfloat16
-                else ("float32", "leave --bfloat16 out, on a CPU")
+                else ("float32", "leave --bfloat16 out, on a CPU or a GPU without it")
             )
             raise ValueError(
                 f"{self.state_file} was made in {made_in}; to resume, {fix}, or choose another "
                 "--out."
             )
         self.origins = state.get("origins", self.origins)
+        self.licence = state.get("licence", self.licence)
         self.step, self.minutes = state["step"], state["minutes"]
         self.history, self.running = state["history"], state["running"].to(self.device)
         self.network.load_state_dict(state["network"])
@@ -430,6 +472,7 @@ class Run:
 
         Raises:
             NotFinished: if the minutes ran out first.
+            Diverged: if the loss or the answers are no longer finite.
             NotWritten: if the folder takes no file, as on a full disk.
         """
         before, began = self.minutes, time.monotonic()
@@ -453,8 +496,10 @@ class Run:
                     if is_row or now - saved > SAVE_EVERY_S:
                         self._save_if_first()
                         saved = time.monotonic()
-                    is_late = minutes is not None and time.monotonic() - began > 60 * minutes
-                    if self.workers.agree(is_late) and not self.is_finished:
+                    is_late = minutes is not None and self.workers.agree(
+                        time.monotonic() - began > 60 * minutes
+                    )
+                    if is_late and not self.is_finished:
                         self._save_if_first()
                         raise NotFinished(
                             f"{self.step} of {self.total_steps} steps done; --resume goes on."
@@ -467,6 +512,7 @@ class Run:
             progress.set_postfix(loss=round(loss / faces, 3))
 
     def _end_row(self, phase: Phase) -> None:
+        self._require_finite(self.running)  # the same sums in all processes, so all stop here
         if self.workers.is_first:
             self._validate(phase)
         self.running.zero_()
@@ -482,10 +528,11 @@ class Run:
 
         Args:
             name: the checkpoint's.
-            kind: of the data, for example "ferplus".
+            kind: of the data, for example "ferplus" or "rafdb#subset".
             note: for the card, in words; for example what was cut short.
 
         Raises:
+            Diverged: if the answers are not finite.
             NotWritten: if the folder takes no file, as on a full disk.
         """
         recipe = self.recipe
@@ -517,7 +564,7 @@ class Run:
                 preprocessing=recipe.preprocessing,
                 calibration=calibration,
                 training=self._training_record(kind, note),
-                licence=LICENCES.get(kind, OTHER_LICENCE),
+                licence=self.licence or LICENCES.get(kind.removesuffix(SUBSET), OTHER_LICENCE),
             )
 
     def _training_record(self, kind: str, note: str) -> dict:

@@ -1,7 +1,6 @@
 """python -m training.evaluate: a checkpoint's accuracy on a labelled split."""
 
 import argparse
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,8 +16,11 @@ from fer_models.preprocessing import Preprocessing
 from training.calibrate import fit_calibration
 from training.datasets import SPLITS, load_faces
 from training.datasets.face_set import FaceSet
+from training.datasets.source import data_name
+from training.distributed import Workers
 from training.metrics import Metrics, measure
 from training.plots import draw_confusion, save_figure
+from training.records import write_json
 
 
 def map_side(network: nn.Module) -> int | None:
@@ -98,17 +100,22 @@ def describe(metrics: Metrics, expressions: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
+def validation_split(data: str) -> str:
+    """The split of "KIND:PATH" that choices are made on; none of an unknown kind."""
+    return SPLITS.get(data.partition(":")[0], ("", "", ""))[1]
+
+
 def check_recalibration(data: str, split: str, flip: bool) -> None:
     """Raise ValueError if a calibration must not be chosen so.
 
     Faces that are reported on must not choose it, and the page shows no face to a network twice.
     """
     kind = data.partition(":")[0]
-    validation_split = SPLITS.get(kind, ("", split, ""))[1]  # load_faces knows the unknown kinds
-    if split != validation_split:
+    chosen = validation_split(data) or split  # load_faces knows the unknown kinds
+    if split != chosen:
         raise ValueError(
-            f"--recalibrate chooses on validation faces, which are {kind}'s {validation_split}; "
-            f"give --split {validation_split}, then measure {split} without --recalibrate."
+            f"--recalibrate chooses on validation faces, which are {kind}'s {chosen}; "
+            f"give --split {chosen}, then measure {split} without --recalibrate."
         )
     if flip:
         raise ValueError("--recalibrate is for answers without their mirrors; leave --flip out.")
@@ -120,13 +127,13 @@ def write_results(
     """Put the numbers where the command line wants them."""
     numbers = {name: asdict(metrics) for name, metrics in results.items()}
     if arguments.json:
-        arguments.json.write_text(json.dumps({key: numbers}, indent=2) + "\n")
+        write_json(arguments.json, {key: numbers})
     if arguments.confusion:
         title = f"{card.name}, {key}: {100 * results['corrected'].accuracy:.2f} %"
         figure = draw_confusion(results["corrected"].confusion, card.labels, title)
         save_figure(figure, arguments.confusion)
     if arguments.write_card or arguments.recalibrate:
-        metrics = {**card.metrics, key: {"data": arguments.data.partition(":")[0], **numbers}}
+        metrics = {**card.metrics, key: {"data": data_name(arguments.data), **numbers}}
         file = find_checkpoint(arguments.checkpoint).with_suffix(".json")
         save_card(replace(card, metrics=metrics), file)
 
@@ -135,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="a shipped name or a .safetensors file")
     parser.add_argument("--data", required=True, help="KIND:PATH, for example ferplus:../fer2013")
-    parser.add_argument("--split", default="PublicTest")
+    parser.add_argument("--split", help="by default the one for validation (FER2013: PublicTest)")
     parser.add_argument("--flip", action="store_true", help="average each face with its mirror")
     parser.add_argument("--json", type=Path, help="write the numbers there too")
     parser.add_argument("--confusion", type=Path, help="draw the confusion matrix there, as PNG")
@@ -149,13 +156,13 @@ def main() -> None:
         "split; numbers of other splits, which no longer hold, leave the card",
     )
     arguments = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device, split = Workers().device, arguments.split or validation_split(arguments.data)
     try:
         if arguments.recalibrate:
-            check_recalibration(arguments.data, arguments.split, arguments.flip)
+            check_recalibration(arguments.data, split, arguments.flip)
         checkpoint = load_network(arguments.checkpoint)
         card = checkpoint.card
-        faces = load_faces(arguments.data, arguments.split, card.preprocessing).labelled()
+        faces = load_faces(arguments.data, split, card.preprocessing).labelled()
     except ValueError as error:
         parser.exit(2, f"{error}\n")
     if faces.expressions != card.labels:
@@ -175,7 +182,7 @@ def main() -> None:
     results = measure_both(logits, faces, card.calibration)
     for name, metrics in results.items():
         print(f"--- {name}\n{describe(metrics, faces.expressions)}")
-    key = arguments.split + (" with flip" if arguments.flip else "")
+    key = split + (" with flip" if arguments.flip else "")
     try:
         write_results(arguments, card, results, key)
     except (ValueError, OSError) as error:

@@ -47,7 +47,7 @@ def export_onnx(name_or_file: str | Path, file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", required=True, help="a shipped name or a .safetensors file")
-    parser.add_argument("--format", choices=FORMATS, default="onnx")
+    parser.add_argument("--format", choices=FORMATS, default="onnx", help="of the file")
     parser.add_argument("--out", type=Path, help="by default beside the weights")
     arguments = parser.parse_args()
     try:

@@ -7,6 +7,7 @@ faces without a detector. An image is known by a hash of its pixels, whatever it
 
 import argparse
 import hashlib
+import importlib.util
 import logging
 from pathlib import Path
 
@@ -38,13 +39,28 @@ def unpack_landmarks(packed: np.ndarray) -> np.ndarray:
     return packed / STEPS_PER_PX - OUTSIDE_PX
 
 
+def has_detector(count: int) -> bool:
+    """Whether landmarks can be found here; where not, tell how `count` face crops are aligned."""
+    if importlib.util.find_spec("facenet_pytorch") is not None:
+        return True
+    logger.warning(
+        "facenet_pytorch is not installed: %d face crops are aligned by the usual framing, "
+        "not by their own landmarks. Install it to train on the crops that the page makes.",
+        count,
+    )
+    return False
+
+
 def find_landmarks(images: np.ndarray) -> np.ndarray:
     """Landmarks (N,5,2) in pixels of grey face crops (N,48,48); the usual ones where none are."""
     return faces.place_crop_landmarks(np.repeat(images[..., None], 3, axis=-1))[0]
 
 
 def load_landmarks(images: np.ndarray, cache_file: Path = CACHE_FILE) -> np.ndarray:
-    """Landmarks (N,5,2) in pixels of grey images (N,48,48): from the cache, else found now."""
+    """Landmarks (N,5,2) in pixels of grey images (N,48,48): from the cache, else found now.
+
+    Where the detector is not installed, the usual ones stand for those that the cache lacks.
+    """
     known = {}
     if cache_file.is_file():
         with np.load(cache_file) as cache:
@@ -52,7 +68,9 @@ def load_landmarks(images: np.ndarray, cache_file: Path = CACHE_FILE) -> np.ndar
     hashes = [pixel_hash(image) for image in images]
     unknown = [index for index, key in enumerate(hashes) if key not in known]
     landmarks = np.zeros((len(images), 5, 2))
-    if unknown:
+    if unknown and not has_detector(len(unknown)):
+        landmarks[unknown] = faces.usual_landmarks(images.shape[2], images.shape[1])
+    elif unknown:
         logger.info("finding landmarks in %d images that %s lacks", len(unknown), cache_file.name)
         landmarks[unknown] = unpack_landmarks(pack_landmarks(find_landmarks(images[unknown])))
     for index, key in enumerate(hashes):
@@ -66,7 +84,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="the folder of FER2013, in any of its forms")
-    parser.add_argument("--out", type=Path, default=CACHE_FILE)
+    parser.add_argument("--out", type=Path, default=CACHE_FILE, help="by default the cache itself")
     arguments = parser.parse_args()
     try:
         images = np.concatenate([read_records(arguments.data, split).images for split in SPLITS])

@@ -13,6 +13,7 @@ CHOICES = {
     "schedule": ("one-cycle", "cosine", "step", "exponential"),
     "attention_loss": ("code", "paper"),
 }
+SET_HELP = "another value for a key of the recipe, for example lr=0.01; may be given again"
 
 
 @dataclass(frozen=True)

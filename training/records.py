@@ -5,6 +5,8 @@ from pathlib import Path
 
 from fer_models.checkpoints import write_atomically
 
+BFLOAT16 = "use of --bfloat16"  # a key of an origin
+
 
 def write_json(file: Path, record: dict) -> None:
     """Write a file whole or not at all.
@@ -23,7 +25,8 @@ def read_record(file: Path, origin: dict) -> dict | None:
     """What `write_json` left in `file`, or None where there is no file.
 
     Args:
-        origin: what made the record, as part of it: the recipe, the data, the number of folds.
+        origin: what made the record, as part of it: the recipe, the data, the number of folds, the
+            use of --bfloat16.
 
     Raises:
         ValueError: if something else made it, or it is not whole.
@@ -34,6 +37,7 @@ def read_record(file: Path, origin: dict) -> dict | None:
         record = json.loads(file.read_text())
     except ValueError as error:
         raise ValueError(f"{file}: not a whole record ({error}); delete it.") from error
+    record.setdefault(BFLOAT16, _looks_bfloat16(record))
     others = [key for key, value in origin.items() if record.get(key) != value]
     if others:
         raise ValueError(
@@ -41,3 +45,9 @@ def read_record(file: Path, origin: dict) -> dict | None:
             "choose another folder (--out or --runs)."
         )
     return record
+
+
+def _looks_bfloat16(record: dict) -> bool:
+    """Whether a record that does not say so was made with --bfloat16: in it, though on a CPU."""
+    on_cpu = record.get("device", "").startswith("CPU")
+    return on_cpu and record.get("precision", "").startswith("bfloat16")

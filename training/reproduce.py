@@ -18,11 +18,11 @@ from pathlib import Path
 from fer_models.checkpoints import SHIPPED_FOLDER
 from training.crossval import measure_checkpoint, run_fold, stratified_folds
 from training.datasets import SPLITS, load_faces
-from training.datasets.source import SUBSET
+from training.datasets.source import data_name
 from training.distributed import refuse_several_processes
 from training.engine import BFLOAT16_HELP, NotFinished, Run
 from training.recipe import Recipe, load_recipe
-from training.records import read_record, write_json
+from training.records import BFLOAT16, read_record, write_json
 from training.results import write_table
 from training.tables import TABLES, Row, Table
 
@@ -51,14 +51,19 @@ class Job:
     def origin(self) -> dict:
         """What makes the result; a folder that holds another's is refused."""
         folds = FOLDS if self.row.fold is not None else None
-        return {"recipe": self.recipe.to_dict(), "data": self.data, "number of folds": folds}
+        return {
+            "recipe": self.recipe.to_dict(),
+            "data": self.data,
+            "number of folds": folds,
+            BFLOAT16: self.bfloat16,
+        }
 
     @property
     def result(self) -> dict | None:
         """The finished run's numbers.
 
         Raises:
-            ValueError: if they are another recipe's or data set's.
+            ValueError: if they are another recipe's, data set's or precision's.
         """
         return read_record(self.result_file, self.origin)
 
@@ -81,22 +86,28 @@ def plan_jobs(
         data: "KIND:PATH"; the path does not matter here.
 
     Raises:
-        ValueError: if the kind is unknown, or an override is no key of a recipe, or has the wrong
-            type.
+        ValueError: if the kind is unknown, or an override is no key of a recipe, has the wrong
+            type, or is of a key that the table itself sets.
     """
     kind = data.partition(":")[0]
     if kind not in SPLITS:
         raise ValueError(f"{data!r}: give the data as KIND:PATH; kinds are {', '.join(SPLITS)}.")
-    part = SUBSET if data.endswith(SUBSET) else ""
     base = load_recipe(RECIPES / f"{table.recipe}.toml", overrides)
-    jobs = []
+    overridden = {override.partition("=")[0].strip() for override in overrides}
+    jobs, lost = [], set()
     for seed in seeds:
         for row in table.rows:
             changes = {**table.settings.get(kind, {}), **row.settings, "seed": seed}
+            lost |= {key for key in overridden & set(changes) if getattr(base, key) != changes[key]}
             folder = runs / kind / f"{row.run}-seed{seed}"
             if row.fold is not None:
                 folder = folder / f"fold-{row.fold + 1:02d}"
-            jobs.append(Job(row, replace(base, **changes), kind + part, folder, bfloat16))
+            jobs.append(Job(row, replace(base, **changes), data_name(data), folder, bfloat16))
+    if lost:
+        raise ValueError(
+            f"--set {', '.join(sorted(lost))}: the table has values of its own for "
+            f"{kind}, which would win; leave that out, and give seeds with --seeds."
+        )
     return jobs
 
 
@@ -127,7 +138,7 @@ def run_job(job: Job, data: str, load: Callable, deadline: float | None) -> None
 
     Raises:
         NotFinished: if the minutes ran out; the next call goes on.
-        ValueError: if the folder holds a run of another recipe.
+        ValueError: if the folder holds a run of another recipe, or the training diverges.
     """
     kind = data.partition(":")[0]
     train_split, validation_split, test_split = SPLITS[kind]
@@ -139,8 +150,9 @@ def run_job(job: Job, data: str, load: Callable, deadline: float | None) -> None
     if job.row.fold is not None:
         numbers = stratified_folds(train_faces.labels, FOLDS, job.recipe.seed)
         out = job.folder.parent
+        fold, left = job.row.fold, minutes_left()
         metrics = run_fold(
-            job.recipe, train_faces, numbers, job.row.fold, out, kind, minutes_left(), job.bfloat16
+            job.recipe, train_faces, numbers, fold, out, job.data, left, job.bfloat16
         )
     else:
         # All splits before any training: what is missing or corrupt is found out at once.
@@ -155,7 +167,7 @@ def run_job(job: Job, data: str, load: Callable, deadline: float | None) -> None
             bfloat16=job.bfloat16,
         )
         run.train(minutes_left())
-        run.export("checkpoint", kind)
+        run.export("checkpoint", job.data)
         file = job.folder / "checkpoint.safetensors"
         metrics = measure_checkpoint(file, test_faces, job.recipe.test_flip)
     card = json.loads((job.folder / "checkpoint.json").read_text())
@@ -219,12 +231,18 @@ def work(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--table", required=True, choices=TABLES)
+    parser.add_argument("--table", required=True, choices=TABLES, help="paper and number")
     parser.add_argument("--data", required=True, help="KIND:PATH, for example ferplus:../fer2013")
     parser.add_argument("--minutes", type=float, help="stop after that many; call again to go on")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
-    parser.add_argument("--results", type=Path, default=RESULTS_FOLDER)
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="one run of each row a seed"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/reproduce"), help="the runs' folders go there"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS_FOLDER, help="the table goes there, beside others"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a shorter schedule, say"
     )

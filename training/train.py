@@ -9,9 +9,10 @@ from pathlib import Path
 
 from training.datasets import SPLITS, load_faces
 from training.datasets.face_set import FaceSet
+from training.datasets.source import data_name
 from training.distributed import join_workers, leave_workers
-from training.engine import BFLOAT16_HELP, NotFinished, NotWritten, Run
-from training.recipe import Recipe, load_recipe
+from training.engine import BFLOAT16_HELP, Diverged, NotFinished, NotWritten, Run
+from training.recipe import SET_HELP, Recipe, load_recipe
 
 
 def load_splits(data: str, recipe: Recipe) -> tuple[FaceSet, FaceSet]:
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--name", help="the checkpoint's name; the recipe's by default")
     parser.add_argument("--note", default="", help="for the card, for example what was cut short")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=SET_HELP)
     parser.add_argument("--minutes", type=float, help="stop after that many, with all saved")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument(
@@ -45,7 +46,6 @@ def main() -> None:
     workers = join_workers()
     level = logging.INFO if workers.is_first else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    kind = arguments.data.partition(":")[0]
     try:
         recipe = load_recipe(arguments.recipe, arguments.set)
         run = Run(
@@ -62,10 +62,11 @@ def main() -> None:
     try:
         run.train(arguments.minutes)
         if workers.is_first:
-            run.export(arguments.name or arguments.recipe.stem, kind, arguments.note)
+            name = arguments.name or arguments.recipe.stem
+            run.export(name, data_name(arguments.data), arguments.note)
     except NotFinished as stopped:
         logging.info("%s", stopped)
-    except NotWritten as error:
+    except (Diverged, NotWritten) as error:
         parser.exit(2, f"{error}\n")
     finally:
         leave_workers()

@@ -60,10 +60,13 @@ def test_a_fold_goes_on_where_it_stood_and_a_finished_one_is_not_run_again(tmp_p
     assert run_fold(*arguments, None) == first
 
 
-def run_first_fold(folder, minutes, folds=3, count=96, kind="toy", **changes):
+def run_first_fold(folder, minutes, folds=3, count=96, kind="toy", bfloat16=False, **changes):
     faces = toy.make_faces(count)
-    recipe = toy.make_recipe(epochs=[1.0], **changes)
-    return run_fold(recipe, faces, stratified_folds(faces.labels, folds), 0, folder, kind, minutes)
+    recipe, numbers = (
+        toy.make_recipe(epochs=[1.0], **changes),
+        stratified_folds(faces.labels, folds),
+    )
+    return run_fold(recipe, faces, numbers, 0, folder, kind, minutes, bfloat16)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +76,7 @@ def run_first_fold(folder, minutes, folds=3, count=96, kind="toy", **changes):
         ({"folds": 4}, "another number of folds;"),
         ({"count": 80}, "another number of images;"),
         ({"kind": "rafdb"}, "another data;"),
+        ({"bfloat16": True}, "another use of --bfloat16;"),
     ],
 )
 def test_a_fold_that_another_run_began_is_not_gone_on_with(tmp_path, changes, other):

@@ -5,6 +5,7 @@ import io
 import logging
 import re
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from PIL import Image
 
 from fer_models import faces
 from fer_models.expressions import BASIC_EXPRESSIONS, EXPRESSIONS
+from fer_models.images import load_image
 from fer_models.preprocessing import Preprocessing
 from training.datasets import KINDS, SPLITS, affectnet, fer2013, load_faces, rafdb
-from training.datasets.face_crops import find_landmarks
+from training.datasets.face_crops import align_files, find_landmarks
 from training.datasets.face_set import FaceSet
 from training.datasets.fer2013 import majority_labels, read_records, soft_labels
 
@@ -167,6 +169,17 @@ def test_every_form_of_fer2013_gives_the_same_labels(tmp_path, write):
     assert np.array_equal(loaded.targets.argmax(axis=1), loaded.labels)
     private = load_faces(f"fer2013:{tmp_path}#subset", "PrivateTest", GREY_48)
     assert [BASIC_EXPRESSIONS[label] for label in private.labels] == ["fear"]
+
+
+def test_fer2013_without_cache_and_detector_is_framed_with_a_warning(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
+    monkeypatch.setattr(faces, "find_crop_landmarks", lambda _: pytest.fail("it was called"))
+    write_csv_alone(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        loaded = load_faces(f"fer2013:{tmp_path}#subset", "Training", GREY_48)
+    assert "facenet_pytorch is not installed: 4 face crops" in caplog.text
+    expected = GREY_48.reduce(framed(np.repeat(drawn(0)[..., None], 3, axis=-1)))
+    assert np.array_equal(loaded.crops[0], expected)
 
 
 @pytest.mark.parametrize("write", [write_parquet, write_csv_with_votes, write_ferplus_folders])
@@ -412,6 +425,21 @@ def test_rafdb_is_read_by_name_and_framed(rafdb_folder):
     assert np.array_equal(loaded.crops[0], framed(np.asarray(Image.open(file))))
 
 
+def save_on_its_side(file, pixels: np.ndarray) -> None:
+    """A JPEG that a viewer turns by a quarter."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(file, quality=95, exif=exif)
+
+
+def test_a_rafdb_image_is_turned_as_the_page_turns_it(rafdb_folder):
+    file = rafdb_folder / "basic" / "Image" / "aligned" / "train_00001_aligned.jpg"
+    save_on_its_side(file, drawn(1, 100, colour=True))
+    loaded = load_faces(f"rafdb:{rafdb_folder}#subset", "train", COLOUR)
+    assert np.array_equal(loaded.crops[0], framed(load_image(file)))
+
+
 def test_rafdb_crops_can_be_as_fer2013s(rafdb_folder):
     loaded = load_faces(f"rafdb:{rafdb_folder / 'basic'}#subset", "test", GREY_48)
     assert loaded.crops.shape == (7, 48, 48)
@@ -567,6 +595,14 @@ def test_affectnets_own_landmarks_align_its_faces(affectnet_csv):
     assert np.abs(loaded.crops[0] - expected).max() <= 1
 
 
+def test_affectnets_pixels_stay_as_its_landmarks_know_them(affectnet_csv):
+    before = load_faces(f"affectnet8:{affectnet_csv}#subset", "train", COLOUR).crops[0]
+    file = affectnet_csv / "Manually_Annotated_Images" / "0" / "training0.jpg"
+    save_on_its_side(file, drawn(0, 120, colour=True))
+    after = load_faces(f"affectnet8:{affectnet_csv}#subset", "train", COLOUR).crops[0]
+    assert np.array_equal(after, before)
+
+
 def test_affectnet_without_landmark_files_is_framed(affectnet_numpy):
     for file in affectnet_numpy.glob("*/annotations/*_lnd.npy"):
         file.unlink()
@@ -678,6 +714,37 @@ def test_class_folders_are_read_by_their_names(class_folders):
     }
     assert loaded.expressions == BASIC_EXPRESSIONS
     assert loaded.crops.shape == (4, 112, 112, 3)
+
+
+def test_images_in_folders_are_read_as_the_page_reads_them(tmp_path):
+    folder = tmp_path / "train" / "happy"
+    save_on_its_side(folder / "a.jpg", drawn(0, 60, colour=True))
+    hidden = np.dstack(
+        [
+            drawn(1, 60, colour=True),
+            np.where(np.arange(3600) % 60 < 30, 0, 255).reshape(60, 60).astype(np.uint8),
+        ]
+    )
+    Image.fromarray(hidden).save(folder / "b.png")
+    deep = np.arange(3600, dtype=np.uint16).reshape(60, 60) * 18
+    Image.fromarray(deep).save(folder / "c.png")
+    loaded = load_faces(f"folder:{tmp_path}", "train", COLOUR)
+    assert loaded.names == ("happy/a.jpg", "happy/b.png", "happy/c.png")
+    for crop, name in zip(loaded.crops, loaded.names, strict=True):
+        assert np.array_equal(crop, framed(load_image(tmp_path / "train" / name))), name
+
+
+def test_aligned_crops_need_their_own_memory_once(tmp_path):
+    file = tmp_path / "face.png"
+    save_image(file, drawn(0, 24, colour=True))
+    tracemalloc.start()
+    try:
+        crops = align_files([file] * 400, COLOUR, "a face")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert crops.shape == (400, 112, 112, 3)
+    assert peak < 1.3 * crops.nbytes
 
 
 def test_the_split_all_takes_the_classes_at_the_path(class_folders):

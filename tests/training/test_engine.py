@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from fer_models import checkpoints
 from fer_models.calibration import Calibration
 from fer_models.checkpoints import load_card, load_network, save_card, save_checkpoint
-from fer_models.official import import_official
+from fer_models.official import LICENCE, import_official
 from training import engine
 from training.distributed import Workers
-from training.engine import NotFinished, Run
+from training.engine import Diverged, NotFinished, Run, has_bfloat16
 from training.recipe import Recipe
 
 # One import of torch serves every child; a fork of this process could inherit a held lock.
@@ -173,7 +173,7 @@ def test_a_state_that_does_not_say_its_precision_is_one_of_float32(tmp_path):
     assert train_on_the_cpu(tmp_path, False, resume=True).is_finished
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(not has_bfloat16(Workers().device), reason="needs a GPU with bfloat16")
 def test_on_a_gpu_mixed_precision_is_finite_and_goes_on_after_a_save(tmp_path):
     with pytest.raises(NotFinished):
         toy.train(tmp_path, minutes=0, epochs=[1.0])
@@ -218,22 +218,27 @@ def test_the_card_holds_what_made_the_checkpoint(tmp_path):
     assert sum(p.numel() for p in loaded.parameters()) == card["parameters"]
 
 
-def test_init_fills_what_fits_and_leaves_the_rest(tmp_path):
+def save_start(folder, labels=toy.EXPRESSIONS, licence="") -> tuple[torch.nn.Module, str]:
+    """A checkpoint from which training can start: its network and its file."""
     recipe = toy.make_recipe(seed=5)
-    network = engine.build_network(recipe, toy.EXPRESSIONS[:3])
+    network = engine.build_network(recipe, labels)
     save_checkpoint(
         network,
-        tmp_path,
+        folder,
         name="start",
         network="toy",
         arguments={},
-        labels=toy.EXPRESSIONS[:3],
+        labels=labels,
         preprocessing=recipe.preprocessing,
-        calibration=Calibration.none(3),
+        calibration=Calibration.none(len(labels)),
+        licence=licence,
     )
-    started = engine.build_network(
-        toy.make_recipe(init=str(tmp_path / "start.safetensors")), toy.EXPRESSIONS
-    )
+    return network, str(folder / "start.safetensors")
+
+
+def test_init_fills_what_fits_and_leaves_the_rest(tmp_path):
+    network, file = save_start(tmp_path, toy.EXPRESSIONS[:3])
+    started = engine.build_network(toy.make_recipe(init=file), toy.EXPRESSIONS)
     kept = network.trunk[0].weight.half().float()
     assert torch.equal(started.trunk[0].weight, kept)
     assert started.head.fc.weight.shape == (4, toy.CHANNELS)
@@ -383,3 +388,97 @@ def test_gradients_are_clipped_to_the_recipes_norm(tmp_path):
     run.train_step(run.phases[0])
     norms = [p.grad.norm() for p in run.network.parameters() if p.grad is not None]
     assert torch.stack(norms).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("key", ["init", "teacher"])
+def test_weights_made_from_the_authors_are_for_ones_own_use_as_theirs_are(tmp_path, key):
+    _, theirs = save_start(tmp_path, licence=LICENCE)
+    source = {key: [theirs] if key == "teacher" else theirs, "epochs": [1.0]}
+    with pytest.raises(NotFinished):
+        toy.train(tmp_path / "first", minutes=0, **source)
+    save_card(replace(load_card(theirs), licence="free"), tmp_path / "start.json")  # meanwhile
+    toy.train(tmp_path / "first", resume=True, **source)
+    ours = tmp_path / "first" / "toy.safetensors"
+    assert load_card(ours).licence == LICENCE
+    toy.train(tmp_path / "second", epochs=[1.0], init=str(ours))
+    assert load_card(tmp_path / "second" / "toy.safetensors").licence == LICENCE
+
+
+def test_a_free_start_and_a_part_leave_the_licence_that_the_data_give(tmp_path):
+    _, start = save_start(tmp_path, licence="free")
+    recipe = toy.make_recipe(init=start)
+    run = Run(recipe, toy.make_faces(), toy.make_faces(40, 1), tmp_path / "run")
+    run.train_step(run.phases[0])
+    run._end_row(run.phases[0])
+    card = run.export("toy", "ferplus#subset")
+    assert card.licence == engine.LICENCES["ferplus"]
+    assert card.training["data"] == "ferplus#subset"
+
+
+def break_step(monkeypatch, wanted: int, spoil) -> None:
+    """Let `spoil(run)` go wrong right after a step of every run."""
+    train_step = Run.train_step
+
+    def broken(run, phase):
+        train_step(run, phase)
+        if run.step == wanted:
+            spoil(run)
+
+    monkeypatch.setattr(Run, "train_step", broken)
+
+
+def lose_the_loss(run: Run) -> None:
+    run.running[0] = torch.nan
+
+
+def lose_a_weight(run: Run) -> None:
+    run.averaged.trunk[0].weight.data[0, 0, 0, 0] = torch.inf
+
+
+@pytest.mark.parametrize("spoil", [lose_the_loss, lose_a_weight])
+@pytest.mark.parametrize("step", [9, 12], ids=["within a row", "at its end"])
+def test_a_run_that_diverges_stops_and_keeps_its_last_good_state(
+    tmp_path, monkeypatch, spoil, step
+):
+    break_step(monkeypatch, step, spoil)
+    with pytest.raises(Diverged, match=rf"by step {step}, with an lr of 0.1 .*--set lr=0.01"):
+        toy.train(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"state.pt", "history.csv"}
+    state = torch.load(tmp_path / "state.pt")
+    assert (state["step"], len(state["history"])) == (step - 1, 1)
+    assert state["running"].isfinite().all()
+    assert all(value.isfinite().all() for value in state["averaged"].values())
+
+
+def test_a_rate_that_is_far_too_high_is_told_so(tmp_path):
+    with pytest.raises(Diverged, match="--set clip_norm=1"):
+        toy.train(tmp_path, lr=1e6, clip_norm=0.0)
+    assert not (tmp_path / "toy.safetensors").exists()
+
+
+def test_a_finished_state_of_no_numbers_is_not_exported(tmp_path):
+    run = toy.train(tmp_path)
+    before = (tmp_path / "toy.safetensors").read_bytes()
+    run.averaged.head.fc.weight.data.fill_(torch.nan)
+    with pytest.raises(Diverged):
+        run.export("toy", "toy")
+    assert (tmp_path / "toy.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_gpu_that_only_emulates_bfloat16_trains_in_float32(monkeypatch, native):
+    def is_bf16_supported(including_emulation=True):
+        return native or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    assert has_bfloat16(torch.device("cuda", 0)) == native
+    assert not has_bfloat16(CPU)
+
+
+def test_without_minutes_the_processes_need_not_agree_at_every_step(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Workers, "agree", lambda _, decision: asked.append(decision) or decision)
+    run = toy.train(tmp_path / "whole")
+    assert not asked
+    toy.train(tmp_path / "in time", minutes=10.0)
+    assert asked == [False] * run.total_steps

@@ -16,6 +16,7 @@ from fer_models.networks import NETWORKS
 from training import evaluate
 from training.calibrate import CHOSEN_BY
 from training.datasets import SPLITS
+from training.distributed import Workers
 from training.engine import build_network
 from training.evaluate import measure_both, predict_logits
 
@@ -46,9 +47,19 @@ def run_main(monkeypatch, *arguments) -> None:
     evaluate.main()
 
 
-def test_evaluate_writes_the_numbers_that_it_prints(checkpoint, tmp_path, monkeypatch, capsys):
-    faces = toy.make_faces(30, 1)
-    monkeypatch.setattr(evaluate, "load_faces", lambda data, split, preprocessing: faces)
+@pytest.fixture
+def splits(monkeypatch):
+    """Toy faces in splits of their own."""
+    monkeypatch.setitem(SPLITS, "toy", ("Training", "PublicTest", "PrivateTest"))
+    seeds = {"PublicTest": 1, "PrivateTest": 2}
+    monkeypatch.setattr(
+        evaluate, "load_faces", lambda data, split, preprocessing: toy.make_faces(30, seeds[split])
+    )
+
+
+def test_evaluate_writes_the_numbers_that_it_prints(
+    checkpoint, splits, tmp_path, monkeypatch, capsys
+):
     file = tmp_path / "numbers.json"
     picture = tmp_path / "confusion.png"
     common = ("--checkpoint", checkpoint, "--data", "toy:x", "--json", file)
@@ -78,14 +89,39 @@ def test_write_card_records_the_split_and_keeps_the_rest(checkpoint, monkeypatch
     assert card.sha256 == before.sha256
 
 
-@pytest.fixture
-def splits(monkeypatch):
-    """Toy faces in splits of their own."""
-    monkeypatch.setitem(SPLITS, "toy", ("Training", "PublicTest", "PrivateTest"))
-    seeds = {"PublicTest": 1, "PrivateTest": 2}
-    monkeypatch.setattr(
-        evaluate, "load_faces", lambda data, split, preprocessing: toy.make_faces(30, seeds[split])
-    )
+@pytest.mark.parametrize("kind, split", [("rafdb", "test"), ("folder", "val"), ("ferplus", None)])
+def test_without_a_split_the_one_for_validation_is_measured(checkpoint, monkeypatch, kind, split):
+    asked = []
+
+    def load(data, split, preprocessing):
+        asked.append(split)
+        return toy.make_faces(30, 1)
+
+    monkeypatch.setattr(evaluate, "load_faces", load)
+    run_main(monkeypatch, "--checkpoint", checkpoint, "--data", f"{kind}:x", "--write-card")
+    assert asked == list(load_card(checkpoint).metrics) == [split or "PublicTest"]
+
+
+def test_numbers_of_a_part_are_recorded_as_such(checkpoint, splits, monkeypatch):
+    common = ("--checkpoint", checkpoint, "--write-card", "--data")
+    run_main(monkeypatch, *common, "toy:x#subset")
+    assert load_card(checkpoint).metrics["PublicTest"]["data"] == "toy#subset"
+    run_main(monkeypatch, *common, "toy:x")
+    assert load_card(checkpoint).metrics["PublicTest"]["data"] == "toy"
+
+
+def test_the_device_is_that_of_the_other_commands(checkpoint, splits, monkeypatch):
+    devices = []
+
+    def predict(network, faces, preprocessing, device, flip):
+        devices.append(device)
+        return predict_logits(network, faces, preprocessing, CPU, flip)
+
+    monkeypatch.setattr(evaluate, "predict_logits", predict)
+    workers = Workers(device=torch.device("cpu", 0))
+    monkeypatch.setattr(evaluate, "Workers", lambda: workers)
+    run_main(monkeypatch, "--checkpoint", checkpoint, "--data", "toy:x")
+    assert devices == [workers.device]
 
 
 def test_recalibrating_drops_the_numbers_of_the_old_calibration(checkpoint, splits, monkeypatch):

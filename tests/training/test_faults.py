@@ -13,7 +13,7 @@ import torch
 import toy
 from safetensors.torch import load_file
 
-from training import crossval, engine, train
+from training import crossval, engine, evaluate, train
 from training.datasets import SPLITS
 
 RECIPE = 'network = "toy"\nsizes = [12]\nepochs = [2.0]\nbatch_size = 16\ndetail_px = 12\n'
@@ -190,3 +190,23 @@ def test_a_recipe_that_cannot_be_read_is_named(command, place, monkeypatch):
     code, error = command(place / "run")
     assert code == 2
     assert_one_line(error, "tiny.toml")
+
+
+@pytest.mark.parametrize("module", [train, crossval])
+def test_a_training_that_diverges_ends_in_one_line_without_a_checkpoint(command, place, module):
+    code, error = command(place / "run", "--set", "lr=1e6", "--set", "clip_norm=0", module=module)
+    assert code == 2
+    assert_one_line(error, str(place / "run"), "diverged", "--set lr=100000")
+    assert not list((place / "run").rglob("*.safetensors"))
+
+
+def test_a_disk_that_fills_leaves_the_numbers_of_the_last_evaluation(command, place, monkeypatch):
+    monkeypatch.setattr(evaluate, "load_faces", lambda *arguments: toy.make_faces(30, 1))
+    assert command(place / "run")[0] == 0
+    file = place / "numbers.json"
+    file.write_text("the last ones")
+    options = ["--checkpoint", place / "run" / "tiny.safetensors", "--data", "toy:x"]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, options), "--json", str(file)])
+    with full_disk(100), pytest.raises(SystemExit, match="2"):
+        evaluate.main()
+    assert file.read_text() == "the last ones"

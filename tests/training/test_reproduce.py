@@ -299,3 +299,70 @@ def test_bfloat16_is_trained_recorded_and_repeated_in_the_command(toy_table, mon
         "`python -m training.reproduce --table toy --data toy:PATH --seeds 3 "
         "--set 'epochs=[1.0]' --bfloat16`"
     )
+
+
+def test_a_setting_that_the_table_would_win_over_is_refused_before_training(tmp_path):
+    def plan(*overrides, table="spresnet-2", kind="rafdb"):
+        return plan_jobs(TABLES[table], kind, [0], tmp_path, list(overrides))
+
+    with pytest.raises(ValueError, match=r"--set batch_size, seed: .*for rafdb.*--seeds"):
+        plan("batch_size=64", "lr=0.05", "seed=3")
+    with pytest.raises(ValueError, match="--set network"):
+        plan("network=ddamfn", table="ddamfn-2")
+    same = plan("batch_size=16", "lr=0.05")
+    assert {(job.recipe.batch_size, job.recipe.lr) for job in same} == {(16, 0.05)}
+    others = plan("batch_size=64", kind="fer2013")
+    assert {job.recipe.batch_size for job in others} == {64}
+
+
+def test_a_result_of_another_precision_is_not_taken(toy_table):
+    job = toy_jobs(toy_table)[0]
+    mixed = replace(job, bfloat16=True)
+    finish(job, minutes=1.0)
+    with pytest.raises(ValueError, match="made by another use of --bfloat16"):
+        _ = mixed.result
+    job.result_file.write_text(json.dumps(mixed.origin))
+    assert mixed.result
+    with pytest.raises(ValueError, match="made by another use of --bfloat16"):
+        _ = job.result
+
+
+@pytest.mark.parametrize(
+    "made, flag",
+    [
+        ({}, False),
+        ({"device": "CPU, 1 thread", "precision": "float32"}, False),
+        ({"device": "CPU, 1 thread", "precision": "bfloat16 where autocast has it"}, True),
+        ({"device": "NVIDIA H100", "precision": "bfloat16 where autocast has it"}, False),
+    ],
+)
+def test_a_result_that_does_not_say_its_option_is_known_by_precision_and_device(
+    toy_table, made, flag
+):
+    job = replace(toy_jobs(toy_table)[0], bfloat16=flag)
+    old = {key: value for key, value in job.origin.items() if "bfloat16" not in key}
+    job.folder.mkdir(parents=True)
+    job.result_file.write_text(json.dumps({**old, **made}))
+    assert job.result
+    with pytest.raises(ValueError, match="another use of --bfloat16"):
+        _ = replace(job, bfloat16=not flag).result
+
+
+def test_a_row_that_diverges_ends_the_command_in_one_line(toy_table, monkeypatch, capsys):
+    rows = (replace(TOY_TABLE.rows[0], settings={"lr": 1e6}),)
+    monkeypatch.setitem(TABLES, "toy", replace(TOY_TABLE, rows=rows))
+    folders = ["--runs", str(toy_table / "runs"), "--results", str(toy_table / "results")]
+    options = ["--table", "toy", "--data", "toy:x", "--set", "clip_norm=0", *folders]
+    monkeypatch.setattr("sys.argv", ["reproduce", *options])
+    with pytest.raises(SystemExit, match="2"):
+        reproduce.main()
+    *_, line = capsys.readouterr().err.strip().split("\n")
+    assert "slow-seed0: training diverged" in line
+    assert not list((toy_table / "runs").rglob("*.safetensors"))
+
+
+def test_a_part_of_a_data_set_is_recorded_in_the_runs_card(toy_table):
+    jobs = plan_jobs(TOY_TABLE, "toy:x#subset", [0], toy_table / "runs", [])
+    work("toy", "toy:x#subset", jobs, toy_table / "results")
+    card = json.loads((jobs[0].folder / "checkpoint.json").read_text())
+    assert card["training"]["data"] == "toy#subset"

@@ -1,5 +1,7 @@
 """python -m training.train from its arguments to the files that it leaves."""
 
+import argparse
+import importlib
 import logging
 import sys
 
@@ -107,3 +109,28 @@ def test_the_log_says_how_validation_went(command, caplog):
     caplog.set_level(logging.INFO)
     command()
     assert "validation_accuracy" in caplog.text
+
+
+def test_a_part_of_the_data_is_recorded_as_such(command):
+    folder = command("--data", "toy:x#subset")
+    assert load_card(folder / "tiny.safetensors").training["data"] == "toy#subset"
+    command("--data", "toy:x#subset", "--folds", "2", module=crossval)
+    card = load_card(folder / "fold-01" / "checkpoint.safetensors")
+    assert card.training["data"] == "toy#subset"
+
+
+@pytest.mark.parametrize(
+    "module", ["benchmark", "crossval", "evaluate", "export", "landmarks", "reproduce", "train"]
+)
+def test_every_argument_says_what_it_is_for(monkeypatch, module):
+    parsers = []
+
+    def stop(parser):
+        parsers.append(parser)
+        raise SystemExit
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"training.{module}").main()
+    (parser,) = parsers
+    assert not [action.dest for action in parser._actions if not action.help]

@@ -1,7 +1,5 @@
 """From image files, one labelled face each, to aligned crops and a FaceSet."""
 
-import importlib.util
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +11,7 @@ from fer_models import faces
 from fer_models.preprocessing import Preprocessing
 from training.datasets.face_set import FaceSet
 from training.datasets.source import bad_source, read_image
-
-logger = logging.getLogger(__name__)
+from training.landmarks import has_detector
 
 BATCH_SIZE = 64
 SEARCHED_SIDE_PX = faces.ONET_SIDE_PX
@@ -51,31 +48,30 @@ def align_files(
 
     Args:
         layout: of the data set, for an error.
-        landmarks: five points (5,2) for each file, in its pixels. Without them the images must be
-            face crops: points are found in them, or the usual framing is assumed where the
-            detector is not installed.
+        landmarks: five points (5,2) for each file, in its pixels as stored. Without them the images
+            must be face crops, which are read as the page reads them: points are found in them, or
+            the usual framing is assumed where the detector is not installed.
 
     Raises:
         ValueError: if a file is no image, or its landmarks do not lie on it.
     """
-    find = find_landmarks
-    if landmarks is None and importlib.util.find_spec("facenet_pytorch") is None:
-        logger.warning(
-            "facenet_pytorch is not installed: %d face crops are aligned by the usual framing, "
-            "not by their own landmarks. Install it to train on the crops that the page makes.",
-            len(files),
-        )
-        find = _frame
-    crops = []
+    find = None
+    if landmarks is None:
+        find = find_landmarks if has_detector(len(files)) else _frame
+    crops = None
     for start in tqdm(range(0, len(files), BATCH_SIZE), desc="aligning", leave=False):
         batch = slice(start, start + BATCH_SIZE)
-        images = [read_image(file, file, layout) for file in files[batch]]
-        points = find(images) if landmarks is None else landmarks[batch]
-        for file, image, five in zip(files[batch], images, points, strict=True):
+        images = [read_image(f, f, layout, as_on_page=find is not None) for f in files[batch]]
+        points = find(images) if find else landmarks[batch]
+        aligned = zip(files[batch], images, points, strict=True)
+        for index, (file, image, five) in enumerate(aligned, start):
             if landmarks is not None:
                 _require_on_image(five, image, file, layout)
-            crops.append(preprocessing.reduce(_align(image, five, file, layout)))
-    return np.stack(crops)
+            crop = preprocessing.reduce(_align(image, five, file, layout))
+            if crops is None:  # one array from the start: a list of crops would need as much again
+                crops = np.empty((len(files), *crop.shape), crop.dtype)
+            crops[index] = crop
+    return crops
 
 
 def _require_on_image(landmarks: np.ndarray, image: np.ndarray, file: Path, layout: str) -> None:

@@ -7,12 +7,19 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
+
+from fer_models.images import to_rgb
 
 logger = logging.getLogger(__name__)
 
 # At the end of KIND:PATH#subset: fewer images than were published are meant.
 SUBSET = "#subset"
+
+
+def data_name(data: str) -> str:
+    """What a card or a record says of "KIND:PATH": the kind, with "#subset" where that is there."""
+    return data.partition(":")[0] + (SUBSET if data.endswith(SUBSET) else "")
 
 
 def bad_source(
@@ -74,15 +81,24 @@ def read_rows(file: Path, layout: str) -> list[tuple[str, list[str]]]:
 
 
 def read_image(
-    source: Path | bytes, where: Path | str, layout: str, mode: str = "RGB"
+    source: Path | bytes,
+    where: Path | str,
+    layout: str,
+    mode: str = "RGB",
+    as_on_page: bool = False,
 ) -> np.ndarray:
     """An image file, or its content, as (H,W,3) uint8; with the mode "L", grey, as (H,W).
+
+    Args:
+        as_on_page: turned as its EXIF orientation says, with transparency laid on white; otherwise
+            the pixels are those that are stored.
 
     Raises:
         ValueError: if it is no whole image.
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return np.asarray(image.convert(mode))
+            read = to_rgb(ImageOps.exif_transpose(image)) if as_on_page else image
+            return np.asarray(read.convert(mode))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise bad_source(where, f"not a readable image ({error})", layout) from error
