@@ -84,7 +84,15 @@ def benchmark(
         batches: numbers of faces that are explained at once.
         pictures: numbers of picture files that a fresh process explains, one set after another.
         start_repeats: fresh processes that are started after a first one.
+
+    Raises:
+        ValueError: where there is a GPU, which the plain way and the floor would not use.
     """
+    if torch.cuda.is_available():
+        raise ValueError(
+            "the plain way and the floor are the processor's, and do not compare with a GPU; hide "
+            "it: CUDA_VISIBLE_DEVICES= python -m fer_models bench"
+        )
     photo = Image.fromarray(load_image(EXAMPLE))
     photo = np.asarray(photo.resize((photo_side_px, photo_side_px), Image.Resampling.BICUBIC))
     crop = align_face(photo, detect_faces(photo)[0].landmarks)

@@ -1,6 +1,7 @@
 """The benchmark once, with tiny counts: that both ways give the same answers, never how fast."""
 
 import pytest
+import torch
 
 from fer_models import bench_engines
 from fer_models.analysis import PAGE_NETWORKS
@@ -45,6 +46,12 @@ def test_pictures_are_explained_in_a_process_of_their_own(result):
     one, two = result["pictures"]
     assert (one["pictures"], two["pictures"]) == (1, 2)
     assert one["peak_memory_mib"] <= two["peak_memory_mib"]
+
+
+def test_a_gpu_is_not_compared_with_the_processor(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES="):
+        benchmark(1)
 
 
 def test_every_engine_gives_torchs_features(monkeypatch):
