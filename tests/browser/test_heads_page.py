@@ -37,18 +37,19 @@ def test_the_face_of_compare_is_looked_at(tab, screenshot):
     screenshot("heads")
 
 
-def test_a_face_that_is_found_late_appears_in_the_tab_that_is_open(tab):
-    for name, waiting, shown in (
+@pytest.mark.parametrize(
+    ("name", "waiting", "shown"),
+    [
         ("Heads", "#heads-example", "#heads-off .fer-bar"),
         ("Play", "#play-example", "#play-brush img"),
-    ):
-        tab.reload()
-        tab.wait_for_selector("#card-ddamfn", timeout=60_000)
-        tab.get_by_role("tab", name=name).click()
-        tab.wait_for_selector(waiting)
-        upload(tab, EXAMPLE)  # Compare's search ends while this tab is looked at
-        tab.wait_for_selector(shown, timeout=60_000)
-        assert not tab.locator(waiting).is_visible()
+    ],
+)
+def test_a_face_that_is_found_late_appears_in_the_tab_that_is_open(tab, name, waiting, shown):
+    tab.get_by_role("tab", name=name).click()
+    tab.wait_for_selector(waiting)
+    upload(tab, EXAMPLE)  # Compare's search ends while this tab is looked at
+    tab.wait_for_selector(shown, timeout=60_000)
+    assert not tab.locator(waiting).is_visible()
 
 
 def test_the_channel_slider_changes_the_channels_maps_alone(heads):
