@@ -132,7 +132,7 @@ def test_a_short_schedule_on_a_cpu_is_said_with_all_its_minutes():
 def test_only_the_last_stage_of_a_recipe_stands_open():
     card = draw_card("mfn", MFN, False, SPLIT, "corrected", WORDS)
     stages = training_stages(MFN.training)
-    folded = re.findall(r"<details><summary>(Stage \d)</summary><dl", card)
+    folded = re.findall(r"<details><summary>(Stage \d+)</summary><dl", card)
     assert folded == [f"Stage {number}" for number in range(1, len(stages))]
     assert f"<h4>Stage {len(stages)}</h4>" in card
     alone = replace(MFN, training={k: v for k, v in MFN.training.items() if k != "before"})
