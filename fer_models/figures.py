@@ -74,6 +74,11 @@ def drawable_words(words: Words) -> Words:
     return words if words.language == "en" or chinese_font() else load_words()
 
 
+def signed(value: float) -> str:
+    """A number with its sign and two decimals; without the sign where it is rounded to nothing."""
+    return f"{value:+.2f}".replace("-", "−") if abs(value) >= 0.005 else "0.00"
+
+
 def heat_colors(values: np.ndarray) -> np.ndarray:
     """(H,W) in 0..1 -> (H,W,3) uint8."""
     table = _heat_table()
@@ -370,8 +375,7 @@ def _draw_changes(axis: Axes, panel: RemovalPanel, words: Words) -> None:
     changes = [change for _, change in panel.changes]
     axis.barh(range(len(changes)), np.nan_to_num(changes), height=0.6, color=panel.color)
     for place, change in enumerate(changes):
-        text = f"{change:+.2f}".replace("-", "−")
-        text = words("lab_removal.no_face") if np.isnan(change) else text
+        text = words("lab_removal.no_face") if np.isnan(change) else signed(change)
         axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), fontsize=8, va="center")
     axis.axvline(0, color="0.4", linewidth=0.8)
     axis.set_xlim(-1, 1)

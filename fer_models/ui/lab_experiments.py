@@ -17,6 +17,7 @@ from fer_models.figures import (
     draw_removal,
     drawable_words,
     save_figure,
+    signed,
 )
 from fer_models.lab import ACTIONS, RANGES, FaceParameters
 from fer_models.lab.experiments import Sweep, remove_actions
@@ -351,7 +352,7 @@ def _change_bar(label: str, change: float, words: Words) -> str:
     if np.isnan(change):
         number, bar = words("lab_removal.no_face"), ""
     else:
-        number = f"{-change:+.2f}".replace("-", "−") if abs(change) >= 0.005 else "0.00"
+        number = signed(-change)
         side = "right:50%" if change > 0 else "left:50%"
         bar = f'<span style="{side};width:{50 * abs(change):.1f}%"></span>'
     return (

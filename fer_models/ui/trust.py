@@ -32,6 +32,7 @@ from fer_models.figures import (
     overlay_heatmap,
     save_figure,
     set_typeface,
+    signed,
 )
 from fer_models.manipulation import COVER_BLUR_PX, blur_image
 from fer_models.report import network_report
@@ -241,7 +242,7 @@ def judge_stability(found: Stability, target: str, words: Words) -> Verdict:
         lowest=f"{lowest.correlation:.2f}",
         lowest_at=describe_change(lowest, words),
         target=target,
-        change=_signed(largest.probability_change),
+        change=signed(largest.probability_change),
         change_at=describe_change(largest, words),
     )
     stays = (kept == count) + (lowest.correlation >= SAME_MAP_CORRELATION)
@@ -250,11 +251,6 @@ def judge_stability(found: Stability, target: str, words: Words) -> Verdict:
     if outcome == "mixed" and kept == count:
         key = "map_moves"
     return Verdict(outcome, text + words.gap + words(f"trust.{key}"))
-
-
-def _signed(value: float) -> str:
-    """With its sign, and none where it is rounded to nothing."""
-    return f"{value:+.2f}".replace("-", "−") if abs(value) >= 0.005 else "0.00"
 
 
 def describe_change(change: Perturbed, words: Words) -> str:

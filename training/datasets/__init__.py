@@ -9,6 +9,7 @@ from fer_models.preprocessing import Preprocessing
 from training.datasets.affectnet import load_affectnet7, load_affectnet8
 from training.datasets.face_set import FaceSet
 from training.datasets.fer2013 import load_fer2013, load_ferplus
+from training.datasets.folder import SPLITS as FOLDER_SPLITS
 from training.datasets.folder import load_folder
 from training.datasets.rafdb import load_rafdb
 from training.datasets.source import SUBSET
@@ -28,7 +29,7 @@ SPLITS: dict[str, tuple[str, str, str]] = {
     "affectnet8": ("train", "val", "val"),
     "fer2013": ("Training", "PublicTest", "PrivateTest"),
     "ferplus": ("Training", "PublicTest", "PrivateTest"),
-    "folder": ("train", "val", "test"),
+    "folder": FOLDER_SPLITS,
     "rafdb": ("train", "test", "test"),
 }
 
