@@ -38,7 +38,7 @@ from fer_models.figures import overlay_heatmap, scale_heatmap, set_typeface
 from fer_models.images import MAX_BYTES, ImageError, load_image
 from fer_models.words import Words, load_words
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 # Pictures hardly shrink in a zip; a file that shrank this much is there to fill the memory.
 MAX_RATIO = 200
 # A zip's list of contents is read whole; this much is about twenty thousand names.

@@ -171,6 +171,12 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def emulates_bfloat16(device: torch.device) -> bool:
+    """Whether a CPU has no instructions for bfloat16: convolutions then take many times as long."""
+    capabilities = torch.cpu.get_capabilities()
+    return device.type == "cpu" and not any(capabilities[k] for k in capabilities if "bf16" in k)
+
+
 def set_stem_stride(network: nn.Module, stride: int) -> None:
     """Change a ResNet's stem, whose stride is no parameter; other networks have none."""
     if hasattr(network.trunk, "conv1"):
@@ -199,6 +205,11 @@ class Run:
         self.workers = workers or Workers()
         self.device = self.workers.device
         self.bfloat16 = bfloat16 or has_bfloat16(self.device)
+        if self.bfloat16 and emulates_bfloat16(self.device):
+            logger.warning(
+                "--bfloat16: this CPU has no instructions for it and emulates them, many times "
+                "slower than float32; leave it out of a new run."
+            )
         self._check_batch_size()
         self.expressions = train_faces.expressions
         self.network = self.workers.synchronise_normalisation(self._build_network())

@@ -28,6 +28,7 @@ from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face, align_face
 from fer_models.figures import NETWORK_COLORS, draw_analysis, drawable_words, overlay_heatmap
+from fer_models.images import has_excessive_metadata
 from fer_models.live import HISTORY_S, LiveResult, LiveSession, Track
 from fer_models.ui import html
 from fer_models.ui.picture import explain_missing
@@ -106,7 +107,10 @@ def read_frame(url: str) -> np.ndarray:
     if head != "data:image/jpeg;base64" or len(data) > MAX_FRAME_BYTES:
         raise FrameError("no JPEG, or a large one")
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=["JPEG"])
+        picture = base64.b64decode(data, validate=True)
+        if has_excessive_metadata(picture):
+            raise FrameError("too much metadata")
+        image = Image.open(io.BytesIO(picture), formats=["JPEG"])
         if max(image.size) > MAX_FRAME_SIDE_PX:
             raise FrameError("too many pixels")
         return np.asarray(image.convert("RGB"))

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import EXAMPLE, ROOT
+from tests.conftest import EXAMPLE, ROOT, jpeg_of_many_exif_blocks
 
 pytestmark = pytest.mark.hostile
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # the last two are refused
 MALFORMED_FILES = 200
 
 
@@ -67,6 +67,12 @@ def test_malformed_files_leave_the_page_working(visitor):
         assert_is_harmless(event, data)
         events.append(event)
     assert len(events) == MALFORMED_FILES and events.count("error") > MALFORMED_FILES / 3
+    assert_still_answers(visitor)
+
+
+def test_a_picture_of_metadata_alone_does_not_hold_up_the_page(visitor):
+    event, data = visitor.analyze_bytes("a.jpg", jpeg_of_many_exif_blocks())
+    assert event == "error" and "metadata" in str(data)
     assert_still_answers(visitor)
 
 

@@ -475,6 +475,23 @@ def test_a_gpu_that_only_emulates_bfloat16_trains_in_float32(monkeypatch, native
     assert not has_bfloat16(CPU)
 
 
+@pytest.mark.parametrize(
+    ("bfloat16", "capabilities", "warned"),
+    [
+        (True, {"avx2": True, "avx512_bf16": False, "amx_bf16": False}, True),
+        (True, {"avx2": True, "avx512_bf16": True, "amx_bf16": False}, False),
+        (False, {"avx2": True, "avx512_bf16": False, "amx_bf16": False}, False),
+    ],
+)
+def test_bfloat16_on_a_cpu_that_only_emulates_it_is_warned_of(
+    tmp_path, monkeypatch, caplog, bfloat16, capabilities, warned
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    with pytest.raises(NotFinished):
+        train_on_the_cpu(tmp_path, bfloat16, minutes=0)
+    assert ("leave it out of a new run" in caplog.text) == warned
+
+
 def test_without_minutes_the_processes_need_not_agree_at_every_step(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(Workers, "agree", lambda _, decision: asked.append(decision) or decision)

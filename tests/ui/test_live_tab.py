@@ -22,7 +22,7 @@ from fer_models.ui import live
 from fer_models.ui.live import Visitors, answer_frame, read_frame, read_message
 from fer_models.ui.picture import explain_missing
 from fer_models.words import load_words
-from tests.conftest import EXAMPLE
+from tests.conftest import EXAMPLE, jpeg_of_many_exif_blocks
 
 ENGLISH, CHINESE = load_words("en"), load_words("zh")
 
@@ -89,6 +89,14 @@ def test_what_is_no_frame_of_ours_is_refused(mfn, url):
         read_frame(url)
     data = {**message(picture()), "frame": url}
     assert answer_frame(Visitors(Choices(mfn)), data, ENGLISH) == {"state": "failed"}
+
+
+@pytest.mark.hostile
+def test_a_frame_of_many_exif_blocks_is_refused_before_it_is_opened(monkeypatch):
+    monkeypatch.setattr(Image, "open", None)
+    content = base64.b64encode(jpeg_of_many_exif_blocks()).decode()
+    with pytest.raises(live.FrameError, match="metadata"):
+        read_frame(f"data:image/jpeg;base64,{content}")
 
 
 @pytest.mark.parametrize(
