@@ -1,21 +1,18 @@
 """Fixtures: the example photograph, and folders beside the repository that may be absent."""
 
-import io
 import os
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from fer_models.analysis import PAGE_NETWORKS, Analyzer
 from fer_models.calibration import Calibration
 from fer_models.checkpoints import save_checkpoint, shipped_checkpoints
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import align_face, detect_faces
-from fer_models.images import EXIF_HEADER, load_image
+from fer_models.images import load_image
 from fer_models.networks import NETWORKS
 from fer_models.preprocessing import Preprocessing
 from tests.service.page_process import ROOT, running_page
@@ -26,14 +23,6 @@ SHIPPED = tuple(name for name in PAGE_NETWORKS if name in shipped_checkpoints())
 SHARED = ROOT.parent / "shared"
 # "required" where the shared material must be there: a test that lacks a part of it then fails.
 SHARED_VARIABLE = "FER_MODELS_SHARED"
-
-
-def jpeg_of_many_exif_blocks() -> bytes:
-    """Pillow before 13 copies what follows once for every header while it opens the file."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
-    block = b"\xff\xe1" + struct.pack(">H", 2 + 2 * len(EXIF_HEADER)) + 2 * EXIF_HEADER
-    return b"\xff\xd8" + 10_000 * block + buffer.getvalue()[2:]
 
 
 def _folder_or_skip(folder: Path, content: str) -> Path:

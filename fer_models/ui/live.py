@@ -6,7 +6,6 @@ send frames at a fixed pace, mirrored, and leave the camera on after its stop bu
 """
 
 import base64
-import binascii
 import csv
 import hashlib
 import io
@@ -25,10 +24,10 @@ from PIL import Image
 from fer_models.agreement import describe_agreement, judge_agreement
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS, Analyzer, NetworkResult
 from fer_models.choice import Choices
+from fer_models.containers import bare_picture
 from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face, align_face
 from fer_models.figures import NETWORK_COLORS, draw_analysis, drawable_words, overlay_heatmap
-from fer_models.images import has_excessive_metadata
 from fer_models.live import HISTORY_S, LiveResult, LiveSession, Track
 from fer_models.ui import html
 from fer_models.ui.picture import explain_missing
@@ -107,14 +106,12 @@ def read_frame(url: str) -> np.ndarray:
     if head != "data:image/jpeg;base64" or len(data) > MAX_FRAME_BYTES:
         raise FrameError("no JPEG, or a large one")
     try:
-        picture = base64.b64decode(data, validate=True)
-        if has_excessive_metadata(picture):
-            raise FrameError("too much metadata")
+        picture, _ = bare_picture(base64.b64decode(data, validate=True))
         image = Image.open(io.BytesIO(picture), formats=["JPEG"])
         if max(image.size) > MAX_FRAME_SIDE_PX:
             raise FrameError("too many pixels")
         return np.asarray(image.convert("RGB"))
-    except (binascii.Error, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (ValueError, OSError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
         raise FrameError("unreadable") from error
 
 
