@@ -95,5 +95,5 @@ def test_what_is_no_zip_gets_a_message_and_the_page_goes_on(batch, tmp_path):
     give(batch, tmp_path / "broken.zip")
     batch.click("#batch-start")
     batch.wait_for_selector("#batch-line .fer-problem:has-text('not a zip')", timeout=30_000)
-    assert batch.locator("#batch-start").is_enabled()
+    batch.wait_for_selector("#batch-start:enabled")
     assert batch.locator("#batch-csv").is_disabled()

@@ -104,7 +104,7 @@ def test_changes_stay_when_the_tab_is_left_and_go_with_another_face(play):
     play.get_by_role("tab", name="Compare").click()
     play.get_by_role("tab", name="Play").click()
     play.wait_for_timeout(2_000)
-    assert "With the eyes covered" in play.locator("#play-line").inner_text()
+    wait_for_line(play, "With the eyes covered")
     assert covered(play) == 30 * 88
     play.get_by_role("tab", name="Compare").click()
     play.locator("#examples img[src*=sadness]").click()

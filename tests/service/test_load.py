@@ -64,13 +64,19 @@ def test_thirty_visitors_at_once_get_their_own_right_answers(server, analyzer):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_pictures(server):
-    client = Client(server.url, verbose=False)
+    clients = [Client(server.url, verbose=False) for _ in range(2)]
     files = example_files()
-    for number in range(WARM_UP):
-        ask(client, files[number % len(files)])
+
+    def ask_often(times: int) -> None:
+        def ask_one(number: int) -> None:
+            ask(clients[number % len(clients)], files[number % len(files)])
+
+        with ThreadPoolExecutor(len(clients)) as pool:
+            list(pool.map(ask_one, range(times)))
+
+    ask_often(WARM_UP)
     before = resident_mb(server.process.pid)
-    for number in range(ANALYSES):
-        ask(client, files[number % len(files)])
+    ask_often(ANALYSES)
     after = resident_mb(server.process.pid)
     print(f"\nmemory {before:.0f} MB, after {ANALYSES} more analyses {after:.0f} MB")
     assert after - before < MAX_GROWTH_MB
