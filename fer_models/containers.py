@@ -20,7 +20,9 @@ PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 WEBP_METADATA = (b"EXIF", b"XMP ", b"ICCP")
 MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # no stuffed byte, filling or restart
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
-DROPPED_SEGMENTS = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # APP1 to 13, APP15 and comments
+FRAME_HEADERS = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # a second one could give Pillow another width
+# Tables, scans, and the two APP segments that say what the numbers mean: JFIF and Adobe.
+KEPT_SEGMENTS = (*FRAME_HEADERS, 0xC4, 0xCC, START_OF_SCAN, 0xDB, 0xDD, 0xE0, 0xEE)
 
 
 def bare_picture(data: bytes) -> tuple[bytes, int]:
@@ -30,7 +32,7 @@ def bare_picture(data: bytes) -> tuple[bytes, int]:
     where it cannot be followed any more.
 
     Raises:
-        ValueError: if the file has more parts, or a JPEG more scans, than any program writes.
+        ValueError: if the file has more parts, or a JPEG more scans or frames, than any program writes.
     """
     if data.startswith(b"\xff\xd8"):
         return _bare_jpeg(data)
@@ -59,7 +61,8 @@ def read_orientation(exif: bytes) -> int:
 
 
 def _bare_jpeg(data: bytes) -> tuple[bytes, int]:
-    kept, orientation, scans, parts, place = [data[:2]], 1, 0, 0, 2
+    kept, orientation, place = [data[:2]], 1, 2
+    parts = scans = frames = 0
     while marker := MARKER.search(data, place):
         kind, start = data[marker.start() + 1], marker.end()
         if scans:
@@ -71,11 +74,12 @@ def _bare_jpeg(data: bytes) -> tuple[bytes, int]:
         segment = data[start + 2 : place]
         if kind == 0xE1 and segment.startswith(EXIF_HEADER) and orientation == 1:
             orientation = read_orientation(segment[len(EXIF_HEADER) :])
-        if kind not in DROPPED_SEGMENTS:
+        if kind in KEPT_SEGMENTS:
             kept.append(data[marker.start() : place])
-        scans += kind == START_OF_SCAN
         parts += 1
-        if scans > MAX_SCANS or parts > MAX_PARTS:
+        scans += kind == START_OF_SCAN
+        frames += kind in FRAME_HEADERS
+        if parts > MAX_PARTS or scans > MAX_SCANS or frames > 1:
             raise ValueError("too many parts")
     else:
         return b"".join([*kept, data[place:] if scans else b""]), orientation
