@@ -8,9 +8,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-MAX_SCANS = (
-    100  # of a progressive JPEG, each of which is decoded over the whole picture; ten are usual
-)
+MAX_SCANS = 100  # of a progressive JPEG; ten are usual, and each is decoded for the whole picture
 MAX_PARTS = 100_000  # segments or chunks of a file
 MAX_TAGS = 1000
 ORIENTATION_TAG, SHORT = 0x0112, 3
@@ -32,7 +30,8 @@ def bare_picture(data: bytes) -> tuple[bytes, int]:
     where it cannot be followed any more.
 
     Raises:
-        ValueError: if the file has more parts, or a JPEG more scans or frames, than any program writes.
+        ValueError: if the file has more parts, or a JPEG more scans or frame headers, than any
+            program writes.
     """
     if data.startswith(b"\xff\xd8"):
         return _bare_jpeg(data)
