@@ -46,6 +46,7 @@ def bare_picture(data: bytes) -> tuple[bytes, int]:
 
 def read_orientation(exif: bytes) -> int:
     """The orientation 1..8 in Exif data (a TIFF's first directory); 1 where there is none."""
+    exif = exif.removeprefix(EXIF_HEADER)
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     try:
         (start,) = struct.unpack_from(f"{order}I", exif, 4)
@@ -67,12 +68,13 @@ def _bare_jpeg(data: bytes) -> tuple[bytes, int]:
         if scans:
             kept.append(data[place : marker.start()])  # what was coded before the marker
         if kind == END_OF_IMAGE:
+            kept.append(data[marker.start() : start])
             break
         length = int.from_bytes(data[start : start + 2], "big")
         place = start + max(length, 2)
         segment = data[start + 2 : place]
         if kind == 0xE1 and segment.startswith(EXIF_HEADER) and orientation == 1:
-            orientation = read_orientation(segment[len(EXIF_HEADER) :])
+            orientation = read_orientation(segment)
         if kind in KEPT_SEGMENTS:
             kept.append(data[marker.start() : place])
         parts += 1
@@ -80,9 +82,9 @@ def _bare_jpeg(data: bytes) -> tuple[bytes, int]:
         frames += kind in FRAME_HEADERS
         if parts > MAX_PARTS or scans > MAX_SCANS or frames > 1:
             raise ValueError("too many parts")
-    else:
-        return b"".join([*kept, data[place:] if scans else b""]), orientation
-    return b"".join([*kept, b"\xff\xd9"]), orientation
+    else:  # cut off, maybe within a scan
+        kept.append(data[place:] if scans else b"")
+    return b"".join(kept), orientation
 
 
 def _chunks(data: bytes, start: int, form: str) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -107,7 +109,7 @@ def _bare_png(data: bytes) -> tuple[bytes, int]:
         if name in PNG_CHUNKS:
             kept.append(whole)
         elif name == b"eXIf":
-            orientation = read_orientation(content.removeprefix(EXIF_HEADER))
+            orientation = read_orientation(content)
     return b"".join(kept), orientation
 
 
@@ -117,7 +119,7 @@ def _bare_webp(data: bytes) -> tuple[bytes, int]:
         if name not in WEBP_METADATA:
             kept.append(whole)
         elif name == b"EXIF":
-            orientation = read_orientation(content.removeprefix(EXIF_HEADER))
+            orientation = read_orientation(content)
     body = b"WEBP" + b"".join(kept)
     return b"RIFF" + struct.pack("<I", len(body)) + body, orientation
 
