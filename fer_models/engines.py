@@ -166,16 +166,19 @@ def torch_runner(
     return Runner(run, head, "torch", device, batch_faces)
 
 
-def openvino_runner(checkpoint: Checkpoint, folder: Path | None = None) -> Runner:
+def openvino_runner(
+    checkpoint: Checkpoint, folder: Path | None = None, precision: str = "f32"
+) -> Runner:
     """The trunk compiled for this CPU.
 
     Args:
         folder: of compiled models; `cache_folder()` if None.
+        precision: of its arithmetic, "f32" or "bf16".
 
     Raises:
         ImportError: if OpenVINO is not installed. RuntimeError: if it cannot compile the trunk.
     """
-    trunk = CompiledTrunk(checkpoint, folder or cache_folder())
+    trunk = CompiledTrunk(checkpoint, folder or cache_folder(), precision)
     return Runner(trunk, checkpoint.head, "openvino", torch.device("cpu"), CPU_BATCH_FACES)
 
 
@@ -196,12 +199,12 @@ class CompiledTrunk:
     and a second model for batches would need its own copy of the weights.
     """
 
-    def __init__(self, checkpoint: Checkpoint, folder: Path):
+    def __init__(self, checkpoint: Checkpoint, folder: Path, precision: str = "f32"):
         import openvino
 
         self._core = openvino.Core()
         self._settings = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": precision,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": available_cores(),
             "ENABLE_CPU_PINNING": False,  # two pinned models would wait for the same core
@@ -224,7 +227,7 @@ class CompiledTrunk:
         import openvino
 
         made_from = [card.sha256, card.network, card.arguments, card.preprocessing.size]
-        made_from.append(_networks_hash())
+        made_from += [_networks_hash(), self._settings["INFERENCE_PRECISION_HINT"]]
         made_by = [openvino.__version__, self._core.get_property("CPU", "FULL_DEVICE_NAME")]
         key = hashlib.sha256(json.dumps(made_from + made_by).encode()).hexdigest()
         return f"{card.network}-{key[:32]}.blob"

@@ -3,10 +3,66 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
-from fer_models.checkpoints import load_network
+from fer_models.checkpoints import Checkpoint, load_network
+from fer_models.engines import Runner, build_runner, choose_engine, openvino_runner
+from training.datasets.face_set import FaceSet
 from training.evaluate import head_logits
 from training.recipe import Recipe
+
+BATCH_FACES = 64
+
+
+def load_teachers(
+    recipe: Recipe, expressions: tuple[str, ...]
+) -> list[tuple[Checkpoint, list[int]]]:
+    """A recipe's teachers, each with the columns of its answers that are `expressions`, in order.
+
+    Raises:
+        ValueError: if one lacks an expression, or expects colour otherwise than the student.
+    """
+    teachers = []
+    for name in recipe.teacher:
+        card = (checkpoint := load_network(name)).card
+        missing = [e for e in expressions if e not in card.labels]
+        if missing:
+            raise ValueError(f"teacher {name!r} does not know {', '.join(missing)}.")
+        if card.preprocessing.grey != recipe.grey:
+            raise ValueError(f"teacher {name!r} and the recipe differ in `grey`.")
+        teachers.append((checkpoint, [card.labels.index(e) for e in expressions]))
+    return teachers
+
+
+def teacher_runner(checkpoint: Checkpoint, bfloat16: bool) -> Runner:
+    """A teacher in the quickest engine that is here, in the student's precision."""
+    if choose_engine() == "openvino":
+        return openvino_runner(checkpoint, precision="bf16" if bfloat16 else "f32")
+    return build_runner(checkpoint)
+
+
+@torch.no_grad()
+def teach_once(
+    recipe: Recipe, faces: FaceSet, expressions: tuple[str, ...], bfloat16: bool = False
+) -> Tensor:
+    """What a recipe's teachers say about faces as they are, without augmentation.
+
+    Returns:
+        Mean probabilities (N,K) at the recipe's temperature, on the CPU.
+
+    Raises:
+        ValueError: see `load_teachers`.
+    """
+    answers = []
+    for checkpoint, columns in load_teachers(recipe, expressions):
+        runner = teacher_runner(checkpoint, bfloat16)
+        logits = []
+        for start in tqdm(range(0, len(faces), BATCH_FACES), desc=f"ask {checkpoint.card.name}"):
+            crops = torch.from_numpy(faces.crops[start : start + BATCH_FACES])
+            features = runner.trunk(checkpoint.card.preprocessing.enlarge(crops))
+            logits.append(runner.head(features)[:, columns].float().cpu())
+        answers.append(torch.softmax(torch.cat(logits) / recipe.teacher_temperature, dim=1))
+    return torch.stack(answers).mean(dim=0)
 
 
 class Teachers:
@@ -22,7 +78,7 @@ class Teachers:
         """Load the teachers, which answer in the student's precision.
 
         Raises:
-            ValueError: if one lacks an expression, or expects colour otherwise than the student.
+            ValueError: see `load_teachers`.
         """
         self.bfloat16 = bfloat16
         self.temperature = recipe.teacher_temperature
@@ -31,16 +87,10 @@ class Teachers:
             for values in (recipe.preprocessing.mean, recipe.preprocessing.std)
         )
         self.members = []
-        for name in recipe.teacher:
-            network, card = (checkpoint := load_network(name)).network, checkpoint.card
-            missing = [e for e in expressions if e not in card.labels]
-            if missing:
-                raise ValueError(f"teacher {name!r} does not know {', '.join(missing)}.")
-            if card.preprocessing.grey != recipe.grey:
-                raise ValueError(f"teacher {name!r} and the recipe differ in `grey`.")
-            columns = torch.tensor([card.labels.index(e) for e in expressions], device=device)
-            network = network.to(device).to(memory_format=torch.channels_last)
-            self.members.append((network, card.preprocessing, columns))
+        for checkpoint, columns in load_teachers(recipe, expressions):
+            network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
+            chosen = torch.tensor(columns, device=device)
+            self.members.append((network, checkpoint.card.preprocessing, chosen))
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from training.augmentation import augment
 from training.calibrate import fit_calibration
 from training.datasets.face_set import FaceSet
 from training.datasets.source import SUBSET
-from training.distillation import Teachers
+from training.distillation import Teachers, teach_once
 from training.distributed import Workers
 from training.evaluate import measure_both, misfit, predict_logits
 from training.losses import Objective
@@ -216,7 +216,8 @@ class Run:
         self.averaged = self._build_network().requires_grad_(False)
         self._check_input_size()
         self.teachers = None
-        if recipe.teacher:
+        asks_once = bool(recipe.teacher) and recipe.teacher_sees == "plain"
+        if recipe.teacher and not asks_once:
             self.teachers = Teachers(recipe, self.expressions, self.device, self.bfloat16)
         self.origins = find_origins(recipe)  # now: a later checkpoint may take the name
         self.licence = find_licence(recipe)
@@ -229,6 +230,7 @@ class Run:
         self.step = 0
         self.minutes = 0.0
         self.history: list[dict] = []
+        self.taught: Tensor | None = None  # (N,K), what teachers that are asked once have said
         # Sums of losses, of right answers and of faces since the last row of the history; on the
         # device, because reading them waits for it.
         self.running = torch.zeros(3, dtype=torch.float64, device=self.device)
@@ -239,6 +241,9 @@ class Run:
             if not resume:
                 raise ValueError(f"{folder} holds a run already; add --resume or choose another.")
             self._load_state()
+        if asks_once and self.taught is None:
+            self.taught = teach_once(recipe, train_faces, self.expressions, self.bfloat16)
+            self._save_if_first()  # on a CPU they take minutes
         objective = Objective(self.network, recipe, self.workers)
         if compile_network:
             objective = torch.compile(objective, dynamic=False)
@@ -294,6 +299,13 @@ class Run:
         images = augment(crops, preprocessing, self.recipe, size, seed, (rows.start, len(batch)))
         return images.contiguous(memory_format=torch.channels_last), targets
 
+    def _lesson(self, images: Tensor) -> Tensor | None:
+        """What the teachers say of the step's images (n,K); None without teachers."""
+        if self.taught is None:
+            return self.teachers(images) if self.teachers else None
+        batch = self._batch(self.step)
+        return self.taught[batch[self.workers.rows(len(batch))]].to(self.device)
+
     def backward(
         self, images: Tensor, targets: Tensor, taught: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -311,7 +323,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.network.train()
-        taught = self.teachers(images) if self.teachers else None
+        taught = self._lesson(images)
         loss, logits = self.backward(images, targets, taught)
         if self.recipe.sam_rho:
             with worst_nearby_weights(self.network, self.recipe.sam_rho):
@@ -412,6 +424,7 @@ class Run:
             "minutes": self.minutes,
             "history": self.history,
             "running": self.running,
+            "taught": self.taught,
             "network": self.network.state_dict(),
             "averaged": averaged,
             "optimizer": self.optimizer.state_dict(),
@@ -445,7 +458,7 @@ class Run:
             raise ValueError(
                 f"{self.state_file}: not a whole state ({error}); delete it to start anew."
             ) from error
-        if state["recipe"] != self.recipe.to_dict():
+        if Recipe(**state["recipe"]) != self.recipe:  # an earlier version's has fewer keys
             raise ValueError(
                 f"{self.state_file} was made by another recipe; resume with that one, or choose "
                 "another --out."
@@ -471,6 +484,7 @@ class Run:
         self.licence = state.get("licence", self.licence)
         self.step, self.minutes = state["step"], state["minutes"]
         self.history, self.running = state["history"], state["running"].to(self.device)
+        self.taught = state.get("taught")  # states of before teachers could be asked once
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -12,6 +12,7 @@ CHOICES = {
     "optimizer": ("sgd", "adam", "adamw"),
     "schedule": ("one-cycle", "cosine", "step", "exponential"),
     "attention_loss": ("code", "paper"),
+    "teacher_sees": ("augmented", "plain"),
 }
 SET_HELP = "another value for a key of the recipe, for example lr=0.01; may be given again"
 
@@ -57,6 +58,8 @@ class Recipe:
     teacher: list[str] = field(default_factory=list)
     teacher_weight: float = 0.5  # share of the loss
     teacher_temperature: float = 2.0
+    # augmented: what the student sees, in every step; plain: each face as it is, once, before them
+    teacher_sees: str = "augmented"
 
     # Data
     fer2013_weight: float = 0.0  # share of FER2013's own label in FER+'s soft labels

@@ -6,7 +6,8 @@ import toy
 
 from fer_models.calibration import Calibration
 from fer_models.checkpoints import save_checkpoint
-from training.distillation import Teachers
+from training import engine
+from training.distillation import Teachers, teach_once
 from training.distributed import Workers
 from training.engine import Run, build_network
 from training.losses import distillation_loss
@@ -113,5 +114,58 @@ def test_a_student_of_a_good_teacher_learns_without_any_label(tmp_path):
     name = str(tmp_path / "teacher" / "toy.safetensors")
     student = toy.train(
         tmp_path / "student", epochs=[12.0], teacher=[name], teacher_weight=1.0, seed=3
+    )
+    assert student.history[-1]["validation_accuracy"] > 0.9
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A folder for compiled teachers, which would otherwise stay in the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("engine_name", ["torch", "openvino"])
+def test_teachers_asked_once_say_the_same_of_plain_faces(tmp_path, monkeypatch, cache, engine_name):
+    if engine_name == "openvino":
+        pytest.importorskip("openvino")
+    monkeypatch.setenv("FER_MODELS_ENGINE", engine_name)
+    backwards = save_teacher(tmp_path, "backwards", labels=toy.EXPRESSIONS[::-1], seed=1)
+    recipe = toy.make_recipe(teacher=[save_teacher(tmp_path), backwards], teacher_sees="plain")
+    expected = Teachers(recipe, toy.EXPRESSIONS, CPU)(images_of(recipe))
+    found = teach_once(recipe, toy.make_faces(6), toy.EXPRESSIONS)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_each_face_gets_what_was_said_of_it(tmp_path, cache):
+    recipe = toy.make_recipe(teacher=[save_teacher(tmp_path)], teacher_sees="plain")
+    faces = toy.make_faces()
+    run = Run(recipe, faces, faces, tmp_path / "run", workers=Workers(device=CPU))
+    run.step = 7
+    lesson = run._lesson(run.images_and_targets(12)[0])
+    expected = teach_once(recipe, faces.subset(run._batch(7)), toy.EXPRESSIONS)
+    assert torch.allclose(lesson, expected, atol=1e-6)
+
+
+def test_a_run_that_goes_on_does_not_ask_again(tmp_path, monkeypatch, cache):
+    changes = {"teacher": [save_teacher(tmp_path)], "teacher_sees": "plain"}
+    whole = toy.train(tmp_path / "whole", **changes)
+    with pytest.raises(engine.NotFinished):
+        toy.train(tmp_path / "parts", minutes=0, **changes)
+    monkeypatch.setattr(engine, "teach_once", None)
+    parts = toy.train(tmp_path / "parts", resume=True, **changes)
+    expected = whole.network.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in parts.network.state_dict().items())
+
+
+def test_a_student_of_a_teacher_asked_once_learns_without_any_label(tmp_path, cache):
+    toy.train(tmp_path / "teacher", epochs=[12.0])
+    name = str(tmp_path / "teacher" / "toy.safetensors")
+    student = toy.train(
+        tmp_path / "student",
+        epochs=[12.0],
+        teacher=[name],
+        teacher_weight=1.0,
+        teacher_sees="plain",
+        seed=3,
     )
     assert student.history[-1]["validation_accuracy"] > 0.9
