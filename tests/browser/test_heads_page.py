@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.browser.test_page import upload
+from tests.browser.waiting import wait_for_another_picture
 from tests.conftest import EXAMPLE
 
 
@@ -22,8 +23,7 @@ def channel(tab) -> int:
 
 
 def wait_for_another_map(tab, before: str) -> None:
-    changed = "before => document.querySelector('#heads-one img').src !== before"
-    tab.wait_for_function(changed, arg=before, timeout=30_000)
+    wait_for_another_picture(tab, "#heads-one img", before)
 
 
 def test_the_face_of_compare_is_looked_at(tab, screenshot):

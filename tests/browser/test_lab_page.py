@@ -5,10 +5,11 @@ import json
 import pytest
 from PIL import Image
 
+from tests.browser.waiting import wait_for_another_picture, wait_for_input, wait_for_picture
 from tests.conftest import SHIPPED
 
 LOADER = "input[type=file][data-testid^='Load parameters']"
-CHANGED = "([place, before]) => document.querySelector(place)?.innerHTML !== before"
+CHANGED = "([place, no]) => ![undefined, no].includes(document.querySelector(place)?.innerHTML)"
 
 
 @pytest.fixture
@@ -22,8 +23,7 @@ def lab(tab):
 
 
 def wait_for_another_face(tab, before: str) -> None:
-    changed = "before => document.querySelector('#lab-face img')?.src !== before"
-    tab.wait_for_function(changed, arg=before, timeout=60_000)
+    wait_for_another_picture(tab, "#lab-face img", before)
 
 
 def load(tab, file) -> None:
@@ -52,9 +52,7 @@ def test_a_slider_changes_the_picture_and_a_probability(lab, screenshot):
     slider.focus()
     for _ in range(30):
         slider.press("ArrowRight")
-    lab.wait_for_function(
-        "before => document.querySelector('#lab-face img').src !== before", arg=face
-    )
+    wait_for_another_face(lab, face)
     wait_for_change(lab, "#lab-card-mfn", card)
     assert lab.locator("#lab-expression input:checked").count() == 0  # no recipe's face any more
     screenshot("lab")
@@ -127,9 +125,7 @@ def test_the_face_can_be_saved_and_loaded_with_the_same_pixels(lab, tmp_path):
     lab.locator("#lab-reset").click()
     wait_for_another_face(lab, face)
     lab.set_input_files(LOADER, str(file))
-    lab.wait_for_function(
-        "wanted => document.querySelector('#lab-face img').src === wanted", arg=face, timeout=60_000
-    )
+    wait_for_picture(lab, "#lab-face img", face)
     bad = tmp_path / "bad.json"
     bad.write_text('{"smile": 1}')
     lab.set_input_files(LOADER, str(bad))
@@ -142,12 +138,8 @@ def test_the_face_can_be_saved_and_loaded_with_the_same_pixels(lab, tmp_path):
 
 def test_the_strength_is_that_of_the_face_after_a_reset_and_a_loaded_file(lab, tmp_path):
     def shows(strength, expression):
-        lab.wait_for_function(
-            "wanted => document.querySelector('#lab-intensity input[type=number]').value === wanted"
-            " && document.querySelector('#lab-expression input:checked')?.value",
-            arg=strength,
-            timeout=60_000,
-        )
+        wait_for_input(lab, "#lab-intensity input[type=number]", strength)
+        lab.wait_for_selector("#lab-expression input:checked")
         assert lab.locator("#lab-expression input:checked").input_value() == expression
 
     shows("1", "happiness")
@@ -306,7 +298,7 @@ def test_the_lab_speaks_chinese(tab, page_url, screenshot):
     tab.locator("#lab-expression label", has_text="惊讶").click()
     wait_for_change(tab, "#lab-face", before)
     tab.get_by_text("调谐曲线").click()
-    tab.wait_for_function("() => /惊讶/.test(document.querySelector('#lab-vary input').value)")
+    tab.wait_for_function("() => /惊讶/.test(document.querySelector('#lab-vary input')?.value)")
     tab.locator("#lab-sweep").click()
     tab.wait_for_selector("#lab-curve-svg:enabled", timeout=120_000)
     assert "恐惧" in tab.locator("#lab-curve title").all_text_contents()[9 * 4]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 ANSWERED = ".live-cards [data-network=mfn] img"
-CAMERA_OFF = "document.querySelector('.live-mirror video').srcObject === null"
+CAMERA_OFF = "document.querySelector('.live-mirror video')?.srcObject === null"
 
 
 def open_live(tab, name: str = "Live") -> None:
@@ -163,7 +163,7 @@ def test_leaving_the_tab_switches_the_camera_off(camera_tab):
     open_live(camera_tab)
     assert "because you left" in line(camera_tab)
     start(camera_tab)
-    camera_tab.wait_for_function("document.querySelector('.live-rate').textContent !== ''")
+    camera_tab.wait_for_function("document.querySelector('.live-rate')?.textContent")
 
 
 def test_networks_heatmaps_and_the_strip_can_be_chosen(camera_tab):

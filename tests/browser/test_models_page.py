@@ -88,9 +88,8 @@ def test_a_visitors_own_checkpoint_is_checked_and_chosen_for_this_tab_alone(
     other.close()
     models.locator("#models-menu-mfn input").click()
     models.get_by_role("option", name="mfn (shipped)").click()
-    models.wait_for_function(
-        "() => !document.querySelector('#models-cards').innerText.includes('Your upload.')"
-    )
+    gone = "document.querySelector('#models-cards')?.innerText.includes('Your upload.') === false"
+    models.wait_for_function(gone)
 
 
 def test_on_a_phone_the_cards_stack(models, screenshot):

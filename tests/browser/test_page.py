@@ -11,10 +11,9 @@ from PIL import Image
 
 from fer_models.analysis import PAGE_NETWORKS
 from fer_models.words import load_words
+from tests.browser.waiting import wait_for_another_picture, wait_for_input
 from tests.conftest import EXAMPLE, SHIPPED
 from tests.test_images import png_header
-
-CHANGED = "([card, before]) => document.querySelector(card + ' img')?.src !== before"
 
 
 def upload(tab, file) -> None:
@@ -71,7 +70,7 @@ def test_every_setting_changes_the_pictures(tab):
     image = tab.locator("#card-mfn img").first
 
     def wait_for_another(before: str) -> str:
-        tab.wait_for_function(CHANGED, arg=["#card-mfn", before])
+        wait_for_another_picture(tab, "#card-mfn img", before)
         return image.get_attribute("src")
 
     src = image.get_attribute("src")
@@ -103,7 +102,7 @@ def test_every_setting_changes_the_pictures(tab):
     assert covered("mfn") == covered("ddamfn") == ("inset(0px 0px 0px 80%)", "80")
     choose(tab, "#method", "Layer-CAM")
     wait_for_caption(tab, "(Layer-CAM)")
-    tab.wait_for_function("document.querySelector('#card-mfn .fer-wipe input').value === '80'")
+    wait_for_input(tab, "#card-mfn .fer-wipe input", "80")
     assert covered("mfn") == ("inset(0px 0px 0px 80%)", "80")
 
 
@@ -113,8 +112,9 @@ def settings(tab) -> dict:
 
 def wait_for_setting(tab, key: str, value) -> None:
     tab.wait_for_selector("#settings-text textarea")
-    holds = "([key, value]) => JSON.parse(document.querySelector('#settings-text textarea').value)"
-    tab.wait_for_function(f"{holds}[key] === value", arg=[key, value], timeout=30_000)
+    text = "document.querySelector('#settings-text textarea')?.value"
+    holds = f"([key, value]) => JSON.parse({text} || '{{}}')[key] === value"
+    tab.wait_for_function(holds, arg=[key, value], timeout=30_000)
 
 
 def test_copied_settings_restore_the_view_after_a_reload(tab):
@@ -135,7 +135,7 @@ def test_copied_settings_restore_the_view_after_a_reload(tab):
     assert settings(tab) != json.loads(copied)
     tab.locator("#settings-text textarea").fill(copied)
     tab.locator("#restore").click()
-    tab.wait_for_function("() => document.querySelector('#target input').value === 'sadness'")
+    wait_for_input(tab, "#target input", "sadness")
     tab.wait_for_timeout(1_000)
     assert settings(tab) == json.loads(copied)
     assert tab.locator("#minus input").input_value() == "neutral"
@@ -198,8 +198,8 @@ def test_a_face_of_two_can_be_chosen(tab, tmp_path, photograph):
     first = tab.locator("#card-mfn img").get_attribute("src")
     overview = tab.locator("#overview img").get_attribute("src")
     tab.locator("#faces button.thumbnail-item").nth(1).click()
-    tab.wait_for_function(CHANGED, arg=["#overview", overview])
-    tab.wait_for_function(CHANGED, arg=["#card-mfn", first])
+    wait_for_another_picture(tab, "#overview img", overview)
+    wait_for_another_picture(tab, "#card-mfn img", first)
     wait_for_results(tab)
     tab.locator("#settings button").first.click()
     wait_for_setting(tab, "face", 2)
@@ -207,8 +207,8 @@ def test_a_face_of_two_can_be_chosen(tab, tmp_path, photograph):
     second = tab.locator("#card-mfn img").get_attribute("src")
     overview = tab.locator("#overview img").get_attribute("src")
     click_pixel(tab, "#overview", 225, 115)
-    tab.wait_for_function(CHANGED, arg=["#overview", overview])
-    tab.wait_for_function(CHANGED, arg=["#card-mfn", second])
+    wait_for_another_picture(tab, "#overview img", overview)
+    wait_for_another_picture(tab, "#card-mfn img", second)
     wait_for_setting(tab, "face", 1)
     tab.locator("#settings-text textarea").fill(copied)
     tab.locator("#restore").click()
@@ -289,7 +289,7 @@ def test_the_guide_leads_through_its_five_steps(tab):
     wait_for_caption(tab, "“surprise, not happiness”")
     src = tab.locator("#card-mfn img").first.get_attribute("src")
     go_on(4)
-    tab.wait_for_function(CHANGED, arg=["#card-mfn", src])
+    wait_for_another_picture(tab, "#card-mfn img", src)
     wait_for_results(tab)
     assert "fear.png" in tab.locator("#picture img").get_attribute("src")
     assert tab.locator("#target input").input_value() == "its own answer"

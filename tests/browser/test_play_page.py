@@ -60,12 +60,13 @@ def test_a_stroke_of_the_mouse_covers_the_face_and_the_eraser_uncovers_it(play, 
 
 
 def test_the_cards_look_busy_until_the_answers_are_of_now(play):
-    opacity = "getComputedStyle(document.querySelector('#play-mfn .fer-card')).opacity"
+    card = "document.querySelector('#play-mfn .fer-card')"
+    opacity = f"({card} && getComputedStyle({card}).opacity)"
     # Compare takes the example too, and tells Play, which has it already.
     play.wait_for_selector("#card-ddamfn img", state="attached")
     play.wait_for_function(f"{opacity} === '1'")
     play.locator("#play-mouth").click()
-    play.wait_for_function(f"{opacity} < 0.5")
+    play.wait_for_function(f"{opacity} < 0.5 && {card}")
     wait_for_line(play, "With the mouth covered")
     play.wait_for_function(f"{opacity} === '1'")
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS
+from tests.browser.waiting import wait_for_another_picture
 from tests.conftest import EXAMPLE, SHIPPED
 
 PARTS = ("faithfulness", "randomisation", "stability")
@@ -119,11 +120,7 @@ def test_the_guide_leads_here_with_its_own_face(trust):
         trust.click("#guide-next")
         trust.wait_for_selector(f"#guide >> text=Step {number} of 5")
     trust.wait_for_selector("#trust-run:visible")
-    trust.wait_for_function(
-        "before => document.querySelector('#trust-subject img')?.src !== before",
-        arg=before,
-        timeout=60_000,
-    )
+    wait_for_another_picture(trust, "#trust-subject img", before)
 
 
 def test_it_fits_a_phone(trust):

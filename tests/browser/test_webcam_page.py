@@ -8,7 +8,7 @@ def test_a_snapshot_of_the_camera_is_explained(camera_tab):
     tab = camera_tab
     tab.locator("#picture").get_by_label("Capture from camera").click()
     tab.locator("#picture").get_by_title("grant webcam access").click()
-    tab.wait_for_function("document.querySelector('#picture video').videoWidth === 640")
+    tab.wait_for_function("document.querySelector('#picture video')?.videoWidth === 640")
     tab.locator("#picture").get_by_label("capture photo").click()
     for name in SHIPPED:
         tab.wait_for_selector(f"#card-{name} .fer-bar", timeout=90_000)
