@@ -19,6 +19,7 @@ from fer_models.explain.cam import METHODS
 from fer_models.faces import detect_faces
 from fer_models.report import analysis_report
 from tests.conftest import SHIPPED
+from tests.explain.test_cam import hooks_in
 
 
 @pytest.fixture(scope="module")
@@ -90,26 +91,30 @@ def test_aligned_crops_give_what_the_whole_photograph_gives(analyzer, photograph
             )
 
 
+@pytest.mark.parametrize("name", SHIPPED)
 def test_no_hook_is_left_and_the_next_picture_is_explained_after_an_error(
-    analyzer, photograph_crop, monkeypatch
+    analyzer, name, photograph_crop, monkeypatch
 ):
-    before = _contents(analyzer.analyze_crops([photograph_crop], networks=["ddamfn"]))
+    plain = Analyzer([name], engine="torch")  # whose trunk is a module that could hold a hook
+    ran = [analyzer.runner(name).head, plain.runner(name).head, plain.checkpoint(name).network]
 
     def fail(*arguments):
         raise RuntimeError("out of memory")
 
+    before = [_contents(a, name, photograph_crop) for a in (analyzer, plain)]
+    assert [hooks_in(module) for module in ran] == [0, 0, 0]
     with monkeypatch.context() as broken:
-        broken.setattr("fer_models.analysis.attribute_logits", fail)
-        with pytest.raises(RuntimeError, match="out of memory"):
-            analyzer.analyze_crops([photograph_crop], networks=["ddamfn"])
-    for module in analyzer.checkpoint("ddamfn").network.modules():
-        assert not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
-    after = _contents(analyzer.analyze_crops([photograph_crop], networks=["ddamfn"]))
-    assert after == pytest.approx(before, abs=1e-6)
+        broken.setattr("pytorch_grad_cam.GradCAM.get_cam_weights", fail)
+        for a in (analyzer, plain):
+            with pytest.raises(RuntimeError, match="out of memory"):
+                _contents(a, name, photograph_crop)
+    assert [hooks_in(module) for module in ran] == [0, 0, 0]
+    for a, expected in zip((analyzer, plain), before, strict=True):
+        assert _contents(a, name, photograph_crop) == pytest.approx(expected, abs=1e-6)
 
 
-def _contents(results) -> dict[str, float]:
-    (result,) = results["ddamfn"]
+def _contents(analyzer, name, crop) -> dict[str, float]:
+    (result,) = analyzer.analyze_crops([crop], networks=[name])[name]
     return result.probabilities | {"heat": result.gradcam.max}
 
 

@@ -12,12 +12,11 @@ from fer_models.analysis import PAGE_NETWORKS
 from fer_models.explain.cam import METHODS, Target, _method_class, attribute
 from fer_models.networks import NETWORKS
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
 
 def hooks_in(network: nn.Module) -> int:
-    return sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
-        for m in network.modules()
-    )
+    return sum(len(getattr(module, kind)) for module in network.modules() for kind in HOOKS)
 
 
 @pytest.mark.parametrize("name", PAGE_NETWORKS)
@@ -65,11 +64,16 @@ def test_every_method_leaves_no_hook_and_no_gradient_behind(method):
     assert all(p.grad is None for p in head.parameters())
 
 
-def test_no_hook_is_left_after_an_error():
+@pytest.mark.parametrize("method", METHODS)
+def test_no_hook_is_left_after_an_error_of_the_package(method, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(_method_class(method), "get_cam_image", fail)
     head = NETWORKS["mfn"](num_classes=8).eval().head
-    with pytest.raises(IndexError):
-        attribute(head, torch.randn(1, 512, 7, 7), [Target(99)])
-    assert hooks_in(head) == 0
+    with pytest.raises(RuntimeError, match="out of memory"):
+        attribute(head, torch.randn(1, 512, 7, 7), [Target(0)], method)
+    assert hooks_in(head) == 0 and all(p.grad is None for p in head.parameters())
 
 
 @pytest.mark.parametrize("method", METHODS)
