@@ -7,10 +7,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from fer_models.__main__ import main
+from fer_models.checkpoints import SHIPPED_FOLDER, load_card, sha256_of
 from tests.conftest import SHIPPED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,26 +29,36 @@ def test_analyze_writes_the_documented_json_and_a_figure(tmp_path):
     done = run("analyze", EXAMPLE, "--json", out, "--figure", figure, "--target", "happiness")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("face 1: ")
-    face = json.loads(out.read_text())["faces"][0]
-    assert len(face["box_xyxy"]) == 4 and face["score"] > 0.9
+    report = json.loads(out.read_text())
+    assert set(report) == {"faces"}
+    (face,) = report["faces"]
+    assert set(face) == {"box_xyxy", "score", "landmarks", "source", "networks"}
+    assert len(face["box_xyxy"]) == 4 and face["score"] > 0.9 and face["source"] == "detected"
+    assert np.shape(face["landmarks"]) == (5, 2)
     assert list(face["networks"]) == list(SHIPPED)
-    ddamfn = face["networks"]["ddamfn"]
-    assert set(ddamfn) == {"expression", "probabilities", "gradcam", "attention", "seconds"}
-    assert abs(sum(ddamfn["probabilities"].values()) - 1) < 1e-3
-    assert ddamfn["gradcam"]["target"] == "happiness"
-    values = ddamfn["gradcam"]["values"]
-    assert len(values) == 7 and max(map(max, values)) == pytest.approx(
-        ddamfn["gradcam"]["max"], abs=1e-5
-    )
-    attention = ddamfn["attention"]
+    for name, network in face["networks"].items():
+        assert set(network) == {"expression", "probabilities", "gradcam", "attention", "seconds"}
+        assert tuple(network["probabilities"]) == load_card(name).labels
+        assert abs(sum(network["probabilities"].values()) - 1) < 1e-3
+        assert network["expression"] in network["probabilities"] and network["seconds"] > 0
+        gradcam = network["gradcam"]
+        assert set(gradcam) == {"target", "minus", "method", "values", "max"}
+        asked = (gradcam["target"], gradcam["minus"], gradcam["method"])
+        assert asked == ("happiness", None, "grad-cam")
+        assert np.shape(gradcam["values"]) == (7, 7)
+        assert np.max(gradcam["values"]) == pytest.approx(gradcam["max"], abs=1e-5)
+        assert (network["attention"] is None) == (name != "ddamfn")
+    attention = face["networks"]["ddamfn"]["attention"]
     assert set(attention) == {"heads", "fused", "winner", "pairwise_mse"}
-    assert len(attention["heads"]) == 2
-    assert {k: len(v) for k, v in attention["heads"][0].items()} == {
-        "row": 7,
-        "column": 7,
-        "map": 7,
-    }
-    assert face["networks"]["mfn"]["attention"] is None
+    heads = attention["heads"]
+    assert len(heads) == 2
+    for head in heads:
+        shapes = {kind: np.shape(values) for kind, values in head.items()}
+        assert shapes == {"row": (7,), "column": (7,), "map": (7, 7)}
+    assert np.shape(attention["fused"]) == (7, 7)
+    assert np.shape(attention["winner"]) == (7, 7) and set(np.ravel(attention["winner"])) <= {0, 1}
+    assert np.shape(attention["pairwise_mse"]) == (2, 2)
+    assert attention["pairwise_mse"][0][1] == attention["pairwise_mse"][1][0] > 0
     assert Image.open(figure).width > 500
 
 
@@ -148,7 +160,14 @@ def test_figure1_writes_the_figure_and_its_record(tmp_path):
     done = run("figure1", f"happiness={EXAMPLE}", "--out", tmp_path / "f.pdf")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
-    assert json.loads((tmp_path / "f.json").read_text())["rows"][0]["name"] == "happiness"
+    record = json.loads((tmp_path / "f.json").read_text())
+    assert record["rows"][0]["name"] == "happiness"
+    assert record["weights"] == {
+        name: {"sha256": sha256_of(SHIPPED_FOLDER / f"{name}.safetensors")} for name in SHIPPED
+    }
+    assert record["layer"] == "the trunk's output, 7x7" and record["method"] == "grad-cam"
+    assert record["target"] == "each network's own answer"
+    assert record["scale"] == "cut off below 0, each map divided by its own maximum"
 
 
 def test_the_library_imports_neither_gradio_nor_the_heavy_packages_before_use():

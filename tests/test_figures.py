@@ -8,6 +8,7 @@ from matplotlib.text import Text
 
 from fer_models import figures
 from fer_models.analysis import GradCam, NetworkResult
+from fer_models.checkpoints import find_checkpoint, sha256_of
 from fer_models.explain.attention import Attention
 from fer_models.explain.faithfulness import FaithfulnessCurves
 from fer_models.figure1 import make_figure1
@@ -30,6 +31,7 @@ from fer_models.figures import (
     scale_heatmap,
 )
 from fer_models.words import LANGUAGES, load_words
+from tests.conftest import SHIPPED
 
 CHINESE = load_words("zh")
 GREY = np.full((56, 56, 3), 100, np.uint8)
@@ -154,7 +156,9 @@ def test_figure1_has_the_papers_columns_and_a_record_of_what_made_it(
     assert cell.startswith(
         f"{result['expression']} {result['probabilities'][result['expression']]:.2f}"
     )
-    assert made.record["weights"]["ddamfn"]["sha256"] == analyzer.checkpoint("ddamfn").card.sha256
+    assert made.record["weights"] == {
+        name: {"sha256": sha256_of(find_checkpoint(name))} for name in SHIPPED
+    }
     assert set(made.record) == {"rows", "weights", "layer", "method", "target", "scale"}
     for name in ("figure.png", "figure.pdf"):
         save_figure(made.figure, tmp_path / name)
