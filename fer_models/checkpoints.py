@@ -77,6 +77,14 @@ class Card:
 
     @classmethod
     def from_dict(cls, values: dict) -> "Card":
+        """From a card's JSON object.
+
+        Raises:
+            KeyError, TypeError, ValueError: if it is not what `to_dict` writes.
+        """
+        for key in ("network", "sha256"):
+            if not isinstance(values[key], str):
+                raise ValueError(f"its {key} is no text")
         return cls(
             **{
                 **values,
@@ -159,7 +167,7 @@ def load_card(name_or_file: str | Path) -> Card:
     """The card of a checkpoint.
 
     Raises:
-        CheckpointError: if the card is missing or not readable.
+        CheckpointError: if the card is missing, not readable, or not one of this version's.
     """
     file = find_checkpoint(name_or_file).with_suffix(".json")
     try:

@@ -88,15 +88,21 @@ def accept_upload(files: Sequence[str | Path]) -> tuple[str, Card]:
     """
     folder = Path(tempfile.mkdtemp(prefix="fer_checkpoint_"))
     try:
+        return _check_upload(files, folder)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+def _check_upload(files: Sequence[str | Path], folder: Path) -> tuple[str, Card]:
+    try:
         weights = _put_together(files, folder)
         card = load_card(weights)
         check_card(card)
         check_network(load_network(weights))
     except UploadError:
-        shutil.rmtree(folder)
         raise
     except (CheckpointError, RecursionError, RuntimeError) as error:
-        shutil.rmtree(folder)
         # The folder's name means nothing to the visitor, and a list of a thousand tensors neither.
         message = str(error).replace(f"{folder}{os.sep}", "")
         short = message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + " ..."

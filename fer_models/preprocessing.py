@@ -16,6 +16,7 @@ from torch import Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+ALIGNMENT = "five-point-112"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Preprocessing:
         std: per channel (RGB), of values in 0..1.
         grey: whether the crop is turned grey (ITU-R 601-2 luma) in all three channels.
         detail_px: side to which the crop is reduced first; None keeps all its detail.
-        alignment: how crops are cut out; "five-point-112", `faces.align_face`, is the only way.
+        alignment: how crops are cut out; `ALIGNMENT`, `faces.align_face`, is the only way.
     """
 
     size: int = 112
@@ -36,7 +37,7 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
     grey: bool = False
     detail_px: int | None = None
-    alignment: str = "five-point-112"
+    alignment: str = ALIGNMENT
 
     def reduce(self, crop: np.ndarray) -> np.ndarray:
         """(H,W,3) RGB uint8 -> (D,D) uint8 where grey, else (D,D,3); D is `detail_px` or H."""
@@ -74,11 +75,13 @@ class Preprocessing:
         """From a card's JSON object.
 
         Raises:
-            ValueError: if a key is unknown.
+            ValueError: if a key or the alignment is unknown.
         """
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
             raise ValueError(f"Unknown preprocessing keys: {', '.join(unknown)}.")
+        if values.get("alignment", ALIGNMENT) != ALIGNMENT:
+            raise ValueError(f"unknown alignment; this version has {ALIGNMENT} alone")
         tuples = {key: tuple(values[key]) for key in ("mean", "std") if key in values}
         return cls(**{**values, **tuples})
 

@@ -1,12 +1,14 @@
 """Cards recounted, and every way a checkpoint can be wrong, refused by name."""
 
 import json
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from fer_models import checkpoints
+from fer_models.__main__ import main
 from fer_models.checkpoints import (
     CheckpointError,
     count_multiply_adds,
@@ -17,6 +19,7 @@ from fer_models.checkpoints import (
     shipped_checkpoints,
 )
 from fer_models.expressions import EXPRESSIONS
+from tests.conftest import EXAMPLE
 
 
 def test_a_saved_network_answers_as_before_to_half_precision(saved_mfn):
@@ -86,6 +89,32 @@ def test_a_broken_or_missing_card_is_named(saved_mfn, tmp_path):
     file.with_suffix(".json").unlink()
     with pytest.raises(CheckpointError, match="card is missing"):
         load_card(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sha256": 5}, "its sha256 is no text"),
+        ({"sha256": None}, "its sha256 is no text"),
+        ({"network": ["mfn"]}, "its network is no text"),
+        ({"preprocessing": {"alignment": "eyes-96"}}, "this version has five-point-112 alone"),
+        ({"preprocessing": {"alignment": None}}, "this version has five-point-112 alone"),
+    ],
+)
+def test_a_card_with_a_field_of_the_wrong_kind_is_refused_in_one_line(
+    saved_mfn, tmp_path, changes, reason, monkeypatch, capsys
+):
+    file = copy_of(saved_mfn, tmp_path)
+    rewrite_card(file, **changes)
+    for load in (load_card, load_network):
+        with pytest.raises(CheckpointError, match=rf"toy\.json: not a valid card.*{reason}"):
+            load(file)
+    arguments = ["fer_models", "analyze", str(EXAMPLE), "--networks", str(file)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert main() == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert reason in said.err and "restore it" in said.err
 
 
 @pytest.mark.parametrize(

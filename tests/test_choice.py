@@ -92,7 +92,7 @@ def test_a_deleted_upload_says_so(upload):
     ("changes", "message"),
     [
         ({"network": "spresnet18_ca"}, "spresnet18_ca; this page has places for"),
-        ({"network": ["mfn"]}, "this page has places for"),
+        ({"network": ["mfn"]}, "not a valid card .its network is no text"),
         ({"labels": []}, "labels"),
         ({"labels": ["joy", *EXPRESSIONS[1:]]}, "labels"),
         ({"labels": [["neutral"], *EXPRESSIONS[1:]]}, "labels"),
@@ -105,11 +105,14 @@ def test_a_deleted_upload_says_so(upload):
         ({"preprocessing__detail_px": 10**6}, "preprocessing.detail_px"),
         ({"preprocessing__std": [0, 1, 1]}, "preprocessing.std"),
         ({"preprocessing": 3}, "not a valid card"),
+        ({"preprocessing__alignment": "eyes-96"}, "unknown alignment"),
         ({"calibration__temperature": 0}, "calibration.temperature"),
         ({"calibration__prior": [1]}, "calibration.prior"),
         ({"training": "secret"}, "training"),
         ({"parameters": 1}, "4,036,784|4036784"),
         ({"sha256": "0" * 64}, "sha256"),
+        ({"sha256": 5}, "its sha256 is no text"),
+        ({"sha256": None}, "its sha256 is no text"),
         ({"extra": 1}, "not a valid card"),
     ],
 )
@@ -122,16 +125,21 @@ def test_a_card_that_does_not_fit_is_refused_in_plain_words(upload, changes, mes
     assert made and not Path(made[0]).exists()
 
 
-def test_a_network_that_cannot_run_is_refused(upload, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(RuntimeError("non-positive stride"), UploadError), (TypeError("no such thing"), TypeError)],
+    ids=["foreseen", "unforeseen"],
+)
+def test_a_network_that_cannot_run_leaves_no_folder(upload, monkeypatch, error, raised):
     def fail(file):
-        raise RuntimeError("non-positive stride is not supported")
+        raise error
 
     made = []
     monkeypatch.setattr("tempfile.mkdtemp", remember(made))
     monkeypatch.setattr("fer_models.choice.load_network", fail)
-    with pytest.raises(UploadError, match="non-positive stride"):
+    with pytest.raises(raised, match=str(error)):
         accept_upload(upload())
-    assert not Path(made[0]).exists()
+    assert made and not Path(made[0]).exists()
 
 
 def remember(made: list):
