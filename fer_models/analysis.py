@@ -85,13 +85,18 @@ class Analysis:
     """The faces of an image, the largest first.
 
     Attributes:
-        unavailable: the networks that could not be loaded, and why.
+        unavailable: the networks that could not be loaded, or were not trained on an expression
+            asked for, and why.
         left_out: how many faces beyond the largest 32 were not explained.
     """
 
     faces: list[FaceResult]
     unavailable: dict[str, str] = field(default_factory=dict)
     left_out: int = 0
+
+
+class UnknownExpressionError(ValueError):
+    """A network that was not trained on an expression that it is asked to explain."""
 
 
 class Analyzer:
@@ -170,7 +175,8 @@ class Analyzer:
             networks: those to run; the analyzer's by default.
 
         Raises:
-            ValueError: if the image is none, or the target, minus or method does not do.
+            ValueError: if the image is none, the target, minus or method does not do, or no
+                network was trained on what is asked for.
         """
         check_image(image)
         faces = [face_of_crop(image)] if face_crop else detect_faces(image)
@@ -210,7 +216,7 @@ class Analyzer:
     ) -> dict[str, list[NetworkResult]]:
         """Every network's answers on faces that are aligned already, in the crops' order.
 
-        A network that cannot be loaded is left out; `analyze` says why. Otherwise as `analyze`.
+        A network that cannot answer is left out; `analyze` says why. Otherwise as `analyze`.
 
         Args:
             crops: any number of (112,112,3) RGB uint8, as `align_face` makes them.
@@ -247,13 +253,15 @@ class Analyzer:
         method: str,
         networks: Sequence[str] | None,
     ) -> tuple[dict[str, list[NetworkResult]], dict[str, str]]:
-        """Each network's results, all networks at once, and why the others could not be loaded."""
+        """Each network's results, all networks at once, and why the others have none."""
         target, minus = check_contrast(target, minus)
         if method not in METHODS:
             raise ValueError(f"Unknown method {method!r}; use one of {', '.join(METHODS)}.")
 
         def explain(name: str) -> list[NetworkResult]:
             card, runner = self.checkpoint(name).card, self.runner(name)
+            for expression in filter(None, (target, minus)):
+                _position(card, expression)  # whether or not there is a face
             return [
                 result
                 for batch in _batches(crops, runner.batch_faces)
@@ -262,12 +270,15 @@ class Analyzer:
 
         names = dict.fromkeys(self.networks if networks is None else networks)
         running = {name: self._pool.submit(explain, name) for name in names}
-        results, unavailable = {}, {}
+        results, unavailable, untrained = {}, {}, False
         for name, run in running.items():
             try:
                 results[name] = run.result()
-            except CheckpointError as error:
+            except (CheckpointError, UnknownExpressionError) as error:
                 unavailable[name] = str(error)
+                untrained |= isinstance(error, UnknownExpressionError)
+        if untrained and not results:
+            raise UnknownExpressionError(" ".join(unavailable.values()))
         return results, unavailable
 
 
@@ -340,7 +351,7 @@ def explain_crops(
 
 def _position(card: Card, expression: str) -> int:
     if expression not in card.labels:
-        raise ValueError(
-            f"{card.name} does not know {expression}; it knows {', '.join(card.labels)}."
+        raise UnknownExpressionError(
+            f"{card.name} was not trained on {expression}; it knows {', '.join(card.labels)}."
         )
     return card.labels.index(expression)

@@ -53,7 +53,7 @@ def face_report(result: FaceResult) -> dict:
 
 
 def analysis_report(analysis: Analysis) -> dict:
-    """An analysis as a JSON object: `faces[]`, and `unavailable` where a network was missing."""
+    """An analysis as a JSON object: `faces[]`, and `unavailable` where a network has no answer."""
     report = {"faces": [face_report(face) for face in analysis.faces]}
     if analysis.unavailable:
         report["unavailable"] = dict(analysis.unavailable)

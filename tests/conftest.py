@@ -91,6 +91,23 @@ def saved_mfn(tmp_path_factory) -> tuple[Path, torch.nn.Module]:
 
 
 @pytest.fixture(scope="session")
+def seven_expressions(tmp_path_factory) -> Path:
+    """Random weights of an MFN that was trained on the seven basic expressions."""
+    folder = tmp_path_factory.mktemp("seven")
+    save_checkpoint(
+        NETWORKS["mfn"](num_classes=7),
+        folder,
+        name="seven",
+        network="mfn",
+        arguments={},
+        labels=EXPRESSIONS[:7],
+        preprocessing=Preprocessing(),
+        calibration=Calibration.none(7),
+    )
+    return folder / "seven.safetensors"
+
+
+@pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """`python app.py` as a user starts it, on a free port."""
     with running_page(tmp_path_factory.mktemp("page")) as page:

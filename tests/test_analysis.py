@@ -229,6 +229,28 @@ def test_a_missing_network_is_named_and_the_others_answer(photograph):
     assert "no-such-weights" in analysis.unavailable["no-such-weights"]
 
 
+@pytest.mark.parametrize("asked", [{"target": "contempt"}, {"target": "fear", "minus": "contempt"}])
+def test_a_network_without_the_expression_is_named_and_the_others_answer(
+    photograph, seven_expressions, asked
+):
+    seven = str(seven_expressions)
+    analysis = Analyzer([seven, "mfn"], engine="torch").analyze(photograph, **asked)
+    assert list(analysis.faces[0].networks) == ["mfn"]
+    assert analysis.faces[0].networks["mfn"].gradcam.target == asked["target"]
+    assert list(analysis.unavailable) == [seven]
+    assert "seven was not trained on contempt; it knows neutral" in analysis.unavailable[seven]
+    report = analysis_report(analysis)
+    assert report["unavailable"] == analysis.unavailable
+
+
+def test_where_no_network_knows_the_expression_it_is_an_error(photograph, seven_expressions):
+    alone = Analyzer([str(seven_expressions), "no-such-weights"], engine="torch")
+    for image in (photograph, np.full((100, 100, 3), 127, np.uint8)):
+        with pytest.raises(ValueError, match="not trained on contempt.*no-such-weights"):
+            alone.analyze(image, target="contempt")
+    assert alone.analyze(photograph, target="fear").faces[0].networks
+
+
 @pytest.mark.hostile
 def test_a_network_with_one_wrong_bit_is_named_and_the_others_answer(
     photograph, tmp_path, monkeypatch

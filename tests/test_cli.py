@@ -85,6 +85,23 @@ def test_a_picture_that_is_there_and_cannot_be_read_is_named(tmp_path, monkeypat
     assert "text.jpg: not a picture that can be read; use JPEG" in said.err
 
 
+def test_a_network_without_the_target_is_named_and_the_others_answer(
+    seven_expressions, monkeypatch, capsys
+):
+    command = ["fer_models", "analyze", str(EXAMPLE), "--target", "contempt", "--networks"]
+    monkeypatch.setattr(sys, "argv", [*command, f"{seven_expressions},mfn"])
+    assert main() == 0
+    said = capsys.readouterr()
+    reason = "seven was not trained on contempt"
+    report = json.loads(said.out)
+    assert list(report["faces"][0]["networks"]) == ["mfn"]
+    assert reason in report["unavailable"][str(seven_expressions)] and reason in said.err
+    monkeypatch.setattr(sys, "argv", [*command, str(seven_expressions)])
+    assert main() == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"error: {reason}") and said.err.count("\n") == 1
+
+
 def test_a_picture_without_a_face_is_no_error(tmp_path):
     Image.new("RGB", (80, 80), "grey").save(tmp_path / "grey.png")
     done = run("analyze", tmp_path / "grey.png", "--networks", "mfn")

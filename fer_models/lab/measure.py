@@ -300,6 +300,8 @@ def judge_claims(
     if face is None:
         raise NoFaceError
     results = analyzer.analyze_faces(image, [face], target=expression, networks=networks)
+    if results.unavailable:
+        raise ValueError(" ".join(results.unavailable.values()))
     heatmaps = {n: r.gradcam.values for n, r in results.faces[0].networks.items()}
     areas = region_shares(np.ones((7, 7)), parameters, face.landmarks)
     groups, _ = remove_actions(parameters)

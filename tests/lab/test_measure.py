@@ -142,7 +142,16 @@ class ToyExplanations:
 
     def analyze_faces(self, image, faces, target, networks):
         result = SimpleNamespace(gradcam=SimpleNamespace(values=self.heatmap))
-        return SimpleNamespace(faces=[SimpleNamespace(networks=dict.fromkeys(networks, result))])
+        face = SimpleNamespace(networks=dict.fromkeys(networks, result))
+        return SimpleNamespace(faces=[face], unavailable={})
+
+
+def test_a_network_without_the_expression_ends_the_claims_in_words(toy):
+    explanations, reason = ToyExplanations(toy), "mouth was not trained on fear."
+    answer = SimpleNamespace(faces=[], unavailable={"mouth": reason})
+    explanations.analyze_faces = lambda *arguments, **settings: answer
+    with pytest.raises(ValueError, match=reason):
+        measure.check_claims(explanations, ["mouth"], NEUTRAL, "fear")
 
 
 def test_every_network_ranks_the_actions_for_itself(toy):

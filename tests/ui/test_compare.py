@@ -12,14 +12,10 @@ from PIL import Image
 from torch import nn
 
 from fer_models.analysis import PAGE_NETWORKS, Analyzer, FaceResult, GradCam, NetworkResult
-from fer_models.calibration import Calibration
-from fer_models.checkpoints import load_card, save_checkpoint
+from fer_models.checkpoints import load_card
 from fer_models.choice import Choices
 from fer_models.explain.cam import METHODS, Target, attribute
-from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import Face
-from fer_models.networks import NETWORKS
-from fer_models.preprocessing import Preprocessing
 from fer_models.ui import html
 from fer_models.ui.compare import (
     Look,
@@ -110,19 +106,9 @@ def test_a_network_that_is_missing_is_named_in_its_column(analyzer, monkeypatch)
 
 
 @pytest.fixture
-def without_contempt(analyzer, tmp_path) -> Analyzer:
-    """Random weights of an MFN that was trained on seven expressions, beside the shipped others."""
-    save_checkpoint(
-        NETWORKS["mfn"](num_classes=7),
-        tmp_path,
-        name="seven",
-        network="mfn",
-        arguments={},
-        labels=EXPRESSIONS[:7],
-        preprocessing=Preprocessing(),
-        calibration=Calibration.none(7),
-    )
-    return Choices(analyzer).analyzer({"mfn": str(tmp_path / "seven.safetensors")})
+def without_contempt(analyzer, seven_expressions) -> Analyzer:
+    """An MFN that was trained on seven expressions, beside the shipped others."""
+    return Choices(analyzer).analyzer({"mfn": str(seven_expressions)})
 
 
 @pytest.mark.parametrize("question", [Question("contempt"), Question("anger", "contempt")])
