@@ -244,14 +244,24 @@ def similarity_transform(source: np.ndarray, destination: np.ndarray) -> np.ndar
     """
     source_mean, destination_mean = source.mean(axis=0), destination.mean(axis=0)
     s, d = source - source_mean, destination - destination_mean
-    spread = (s**2).sum()
-    if spread < 1e-6:
-        raise ValueError("The landmarks coincide, so they give no alignment; check them.")
+    spread = _check_spread(source)
     # For 2D points, the best rotation times scale is the complex number sum(conj(s) d) / sum|s|^2.
     cosine = (s * d).sum() / spread
     sine = (s[:, 0] * d[:, 1] - s[:, 1] * d[:, 0]).sum() / spread
     linear = np.array([[cosine, -sine], [sine, cosine]])
     return np.column_stack([linear, destination_mean - linear @ source_mean])
+
+
+def _check_spread(points: np.ndarray) -> float:
+    """The sum of the squared distances from points (N,2) to their mean.
+
+    Raises:
+        ValueError: if all points coincide.
+    """
+    spread = ((points - points.mean(axis=0)) ** 2).sum()
+    if spread < 1e-6:
+        raise ValueError("The landmarks coincide, so they give no alignment; check them.")
+    return float(spread)
 
 
 def align_face(image: np.ndarray, landmarks: np.ndarray, size: int = CROP_SIZE_PX) -> np.ndarray:
@@ -270,8 +280,10 @@ def align_face(image: np.ndarray, landmarks: np.ndarray, size: int = CROP_SIZE_P
     Raises:
         ValueError: if the landmarks coincide, or lie outside the image by more than its size.
     """
+    landmarks = np.asarray(landmarks, dtype=np.float64)
+    _check_spread(landmarks)
     template = (TEMPLATE + 0.5) * (size / CROP_SIZE_PX)  # from here on, 0 is the corner of a pixel
-    crop_to_image = similarity_transform(template, np.asarray(landmarks, dtype=np.float64) + 0.5)
+    crop_to_image = similarity_transform(template, landmarks + 0.5)
     scale = float(np.hypot(crop_to_image[0, 0], crop_to_image[1, 0]))  # image px per crop px
     height, width = image.shape[:2]
 

@@ -74,9 +74,12 @@ def test_outside_the_image_its_border_is_repeated():
 
 def test_landmarks_that_give_no_alignment_are_refused():
     image = np.zeros((50, 50, 3), np.uint8)
-    with pytest.raises(ValueError, match="landmarks"):
-        align_face(image, np.ones((5, 2)))
-    with pytest.raises(ValueError, match="landmarks"):
+    for point in ([1, 1], [25, 25], [10_000, 0]):
+        with pytest.raises(ValueError, match="coincide"):
+            align_face(image, np.tile(point, (5, 1)))
+    with pytest.raises(ValueError, match="coincide"):
+        similarity_transform(np.ones((5, 2)), TEMPLATE)
+    with pytest.raises(ValueError, match="do not lie on the image"):
         align_face(image, TEMPLATE + 10_000)
 
 
