@@ -29,7 +29,7 @@ from fer_models.checkpoints import Card, CheckpointError
 from fer_models.choice import Choices
 from fer_models.figures import NETWORK_COLORS, drawable_words, save_figure
 from fer_models.ui import html
-from fer_models.ui.picture import explain_error, make_download_folder
+from fer_models.ui.picture import explain_error, make_download_folder, own_kind
 from fer_models.ui.progress import end_failed
 from fer_models.words import Words
 
@@ -255,6 +255,34 @@ def add_files(files: list[Upload] | None, more: list[Upload] | None) -> list[Upl
     return [*(files or []), *(more or [])]
 
 
+def read_uploads(payload) -> list[Upload] | None:
+    """The uploaded files, in a list also where it is one file; a name may be anything."""
+    if payload is None:
+        return None
+    files = getattr(payload, "root", [payload])
+    return [Upload(str(Path(f.path)), f.orig_name or Path(f.path).name) for f in files]
+
+
+def show_uploads(files: Sequence[Upload] | None) -> ListFiles | None:
+    """The list of files as gradio shows it, each by its visitor's name for it."""
+    if not files:
+        return None
+    shown = [
+        FileData(path=file.path, orig_name=file.name, size=Path(file.path).stat().st_size)
+        for file in files
+    ]
+    return ListFiles(root=shown)
+
+
+# Gradio would make an empty file beside every upload, and forget its name.
+_Files = own_kind(
+    gr.File,
+    preprocess=lambda self, payload: read_uploads(payload),
+    postprocess=lambda self, files: show_uploads(files),
+)
+_Folder = own_kind(gr.UploadButton, preprocess=lambda self, payload: read_uploads(payload))
+
+
 def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
     """Lay out and wire the tab, inside a `gr.Tab`.
 
@@ -265,19 +293,15 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
     ticket = gr.State([0, 0])
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280):
-            files = gr.File(
+            files = _Files(
                 label=words("batch.files"),
                 file_count="multiple",
                 height=240,
                 elem_id="batch-files",
             )
-            folder = gr.UploadButton(
+            folder = _Folder(
                 words("batch.folder"), file_count="directory", size="sm", elem_id="batch-folder"
             )
-            for component in (files, folder):
-                # Gradio would make an empty file beside every upload, and forget its name.
-                component.preprocess = read_uploads
-            files.postprocess = show_uploads
             face_crop = gr.Checkbox(
                 label=words("batch.face_crop"), info=words("compare.face_crop_info")
             )
@@ -344,22 +368,3 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
         **private,
     )
     folder.upload(add_files, [files, folder], files, js=NAME_FOLDERS, **private)
-
-
-def read_uploads(payload) -> list[Upload] | None:
-    """The uploaded files, in a list also where it is one file; a name may be anything."""
-    if payload is None:
-        return None
-    files = getattr(payload, "root", [payload])
-    return [Upload(str(Path(f.path)), f.orig_name or Path(f.path).name) for f in files]
-
-
-def show_uploads(files: Sequence[Upload] | None) -> ListFiles | None:
-    """The list of files as gradio shows it, each by its visitor's name for it."""
-    if not files:
-        return None
-    shown = [
-        FileData(path=file.path, orig_name=file.name, size=Path(file.path).stat().st_size)
-        for file in files
-    ]
-    return ListFiles(root=shown)

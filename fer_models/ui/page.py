@@ -52,7 +52,7 @@ def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
         with page.route(name, language, show_in_navbar=False):
             build_tabs(choices, load_words(language))
             page.load(None, js=name_document(load_words(language)))
-    refuse_links(page, load_words("en")("page.no_links"))
+    refuse_links(load_words("en")("page.no_links"))
     return page
 
 

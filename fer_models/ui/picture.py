@@ -5,13 +5,14 @@ The picture input is an image component that leaves reading the file to `load_im
 
 import functools
 import tempfile
+from abc import ABCMeta
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
-from gradio_client.utils import is_http_url_like
+from gradio import processing_utils
 
 from fer_models.analysis import Analyzer
 from fer_models.checkpoints import CheckpointError
@@ -22,6 +23,26 @@ from fer_models.words import Words, load_words
 MAX_SIDE_PX = 1600
 
 
+def own_kind(component: type, **methods: Callable) -> type:
+    """A kind of component with methods of its own.
+
+    They must be the class's: gradio makes a visitor's component anew from its class whenever an
+    event updates it, and what was set on the first one alone is lost. The class is made without
+    gradio's metaclass, which would write a .pyi file beside this one.
+    """
+    names = {"is_template": True, "__module__": component.__module__}
+    return ABCMeta.__new__(type(component), component.__name__, (component,), names | methods)
+
+
+_Image = own_kind(
+    gr.Image, preprocess=lambda self, payload: None if payload is None else payload.path
+)
+_Slider = own_kind(
+    gr.Slider,
+    preprocess=lambda self, value: None if value is None else gr.Slider.preprocess(self, value),
+)
+
+
 def picture_input(words: Words, **settings) -> gr.Image:
     """A `gr.Image` that hands on the uploaded file's path, unopened.
 
@@ -29,23 +50,18 @@ def picture_input(words: Words, **settings) -> gr.Image:
     own invitation is in the browser's language, not in the page's.
     """
     camera = gr.WebcamOptions(mirror=False)  # gradio would mirror the pixels, not the preview alone
-    component = gr.Image(
+    return _Image(
         type="filepath",
         image_mode=None,
         webcam_options=camera,
         placeholder=words("page.drop_picture"),
         **settings,
     )
-    component.preprocess = lambda payload: None if payload is None else payload.path
-    return component
 
 
 def slider(*range_and_value, **settings) -> gr.Slider:
     """A `gr.Slider` whose number field may be emptied: None is handed on, where gradio fails."""
-    component = gr.Slider(*range_and_value, **settings)
-    checked = component.preprocess
-    component.preprocess = lambda value: None if value is None else checked(value)
-    return component
+    return _Slider(*range_and_value, **settings)
 
 
 def read_controls(kind: type, values: Iterable):
@@ -54,19 +70,19 @@ def read_controls(kind: type, values: Iterable):
     return kind(**{field.name: value for field, value in given if value is not None})
 
 
-def refuse_links(page: gr.Blocks, message: str) -> None:
-    """Let no component of a page fetch a file from an address: only uploads are taken.
+def refuse_links(message: str) -> None:
+    """Let gradio fetch nothing, in the whole process: only uploads are taken.
 
-    Gradio's components download an address that a client sends in place of an upload.
+    Its components download an address that a client sends in place of an upload, all of them by
+    these functions.
     """
-    for block in page.blocks.values():
 
-        async def move(file, own=block.async_move_resource_to_block_cache):
-            if is_http_url_like(str(file)):
-                raise gr.Error(message, print_exception=False)
-            return await own(file)
+    async def refuse(*_, **__):
+        raise gr.Error(message, print_exception=False)
 
-        block.async_move_resource_to_block_cache = move
+    for name in ("async_ssrf_protected_get", "async_ssrf_protected_download"):
+        getattr(processing_utils, name)  # a release that calls them otherwise must not go unnoticed
+        setattr(processing_utils, name, refuse)
 
 
 def read_picture(file: str) -> np.ndarray:

@@ -10,10 +10,14 @@ LIMIT_S = 120
 
 
 class Visitor:
-    """Uploads files, calls `/analyze` and presses buttons by hand, without gradio's own client."""
+    """Uploads files, calls `/analyze` and presses buttons by hand, without gradio's own client.
+
+    All of it is one visit, as in one browser's tab.
+    """
 
     def __init__(self, url: str):
         self.http = httpx.Client(base_url=url, timeout=LIMIT_S)
+        self.session = uuid.uuid4().hex
 
     def upload(self, name: str, content: bytes) -> httpx.Response:
         return self.http.post("gradio_api/upload", files={"files": (name, content)})
@@ -24,7 +28,7 @@ class Visitor:
 
     def analyze(self, file: dict) -> tuple[str, object]:
         """The last event's name ("complete" or "error") and its data."""
-        body = {"data": [file, "its own answer", False]}
+        body = {"data": [file, "its own answer", False], "session_hash": self.session}
         asked = self.http.post("gradio_api/call/analyze", json=body)
         asked.raise_for_status()
         answer = self.http.get(f"gradio_api/call/analyze/{asked.json()['event_id']}").text
@@ -53,7 +57,7 @@ class Visitor:
             if any(name(n) == elem_id and e == event for n, e in known["targets"] if n is not None)
         )
         data = [values.get(name(n), components[n]["props"].get("value")) for n in used["inputs"]]
-        visit = {"fn_index": used["id"], "session_hash": uuid.uuid4().hex}
+        visit = {"fn_index": used["id"], "session_hash": self.session}
         self.http.post("gradio_api/queue/join", json={"data": data, **visit}).raise_for_status()
         answer = self.http.get("gradio_api/queue/data", params=visit).text
         messages = [json.loads(line.removeprefix("data: ")) for line in answer.splitlines() if line]

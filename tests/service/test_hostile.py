@@ -70,11 +70,38 @@ def test_malformed_files_leave_the_page_working(visitor):
     assert_still_answers(visitor)
 
 
-def test_metadata_made_to_hold_up_the_page_do_not(visitor):
+def do_nothing(visitor) -> None:
+    pass
+
+
+def click_an_example(visitor) -> None:
+    assert "eileen_collins" in visitor.use("examples", "click", {"examples": 0})
+
+
+def open_the_guide(visitor) -> None:
+    """Its first step leaves the picture as it is, by `gr.skip`, where it is the example already."""
+    picture = visitor.upload_file("a.jpg", EXAMPLE.read_bytes())
+    assert "Step 1" in visitor.use("guide-next", "click", {"picture": picture})
+
+
+@pytest.fixture(params=[do_nothing, click_an_example, open_the_guide])
+def any_visitor(request, visitor):
+    """Gradio makes a component anew for a visitor whose event updated it, or skipped it."""
+    request.param(visitor)
+    return visitor
+
+
+def test_metadata_made_to_hold_up_the_page_do_not(any_visitor):
     content = EXAMPLE.read_bytes()
     block = b"\xff\xe1\x00\x0e" + 2 * b"Exif\0\0"  # Pillow 12 copies the rest once for each
-    event, data = visitor.analyze_bytes("a.jpg", content[:2] + 50_000 * block + content[2:])
+    event, data = any_visitor.analyze_bytes("a.jpg", content[:2] + 50_000 * block + content[2:])
     assert event == "complete" and len(data[0]["faces"]) == 1
+
+
+@pytest.mark.parametrize("content", [picture_bytes("BMP"), b"no picture"])
+def test_what_is_refused_is_refused_by_us_and_not_opened_by_gradio(any_visitor, content):
+    event, data = any_visitor.analyze_bytes("a.png", content)
+    assert event == "error" and "JPEG, PNG, WebP or GIF" in str(data)
 
 
 def zip_bytes(entries: dict[str, bytes]) -> bytes:
@@ -195,7 +222,7 @@ def test_no_file_of_the_server_can_be_read(visitor, path):
     assert_is_harmless(event, data)
 
 
-def test_a_link_is_not_fetched(visitor):
+def test_a_link_is_not_fetched(any_visitor):
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -211,7 +238,7 @@ def test_a_link_is_not_fetched(visitor):
             {"path": link, "meta": {"_type": "gradio.FileData"}},
             {"path": "a.png", "url": link, "meta": {"_type": "gradio.FileData"}},
         ):
-            event, data = visitor.analyze(file)
+            event, data = any_visitor.analyze(file)
             assert event == "error"
             assert_is_harmless(event, data)
     finally:
@@ -219,9 +246,9 @@ def test_a_link_is_not_fetched(visitor):
     assert asked == []
 
 
-def test_a_public_link_is_refused_with_the_way_out(visitor):
+def test_a_public_link_is_refused_with_the_way_out(any_visitor):
     link = {"path": "https://example.com/a.png", "meta": {"_type": "gradio.FileData"}}
-    event, data = visitor.analyze(link)
+    event, data = any_visitor.analyze(link)
     assert event == "error" and "upload the file" in str(data)
 
 

@@ -1,14 +1,26 @@
 """What tabs share: errors in the page's language."""
 
+import asyncio
+
 import gradio as gr
 import pytest
+from gradio.data_classes import FileData, ImageData
+from gradio.state_holder import SessionState
 
 from fer_models.analysis import PAGE_NETWORKS
 from fer_models.choice import Choices, UploadError
 from fer_models.images import ImageError
+from fer_models.ui.batch import Upload, build_batch_tab
 from fer_models.ui.compare import Look, Question, draw_cards, explain_face, find_faces
 from fer_models.ui.heads import HeadsLook, show_heads
-from fer_models.ui.picture import download_button, explain_error, explain_missing, picture_input
+from fer_models.ui.page import build_page
+from fer_models.ui.picture import (
+    download_button,
+    explain_error,
+    explain_missing,
+    picture_input,
+    slider,
+)
 from fer_models.ui.play import draw_cards as draw_play_cards
 from fer_models.ui.play import meet_face, unchanged
 from fer_models.words import load_words
@@ -36,6 +48,41 @@ def picture():
 def deleted(tmp_path) -> dict[str, str]:
     """The choice of a visitor whose upload is gone."""
     return {"ddamfn": str(tmp_path / "uploaded.safetensors")}
+
+
+def updated(page: gr.Blocks, components: list[gr.Component]) -> list[gr.Component]:
+    """What gradio makes of components for a visitor whose event updated or skipped them."""
+    with page:
+        event = page.load(None, None, components)
+    visit = SessionState(page)
+    updates = [gr.update(label="new") if number % 2 else gr.skip() for number in range(9)]
+    function = page.fns[event["id"]]
+    asyncio.run(page.postprocess_data(function, updates[: len(components)], visit))
+    made = [visit[component._id] for component in components]
+    assert not any(new is old for new, old in zip(made, components, strict=True))
+    return made
+
+
+def test_components_that_were_updated_keep_their_own_ways(analyzer):
+    with gr.Blocks() as page:
+        before = [slider(0, 1), slider(0, 1), picture_input(CHINESE), picture_input(CHINESE)]
+        build_batch_tab(Choices(analyzer), gr.State({}), CHINESE)
+    before += [b for b in page.blocks.values() if b.elem_id in ("batch-files", "batch-folder")]
+    one, other, picture, field, files, folder = updated(page, before)
+    assert one.preprocess(None) is other.preprocess(None) is None
+    text = __file__  # gradio's own image component fails on it
+    for component in (picture, field):
+        assert component.preprocess(ImageData(path=text)) == text
+        assert component.get_block_name() == "image"
+    for component in (files, folder):
+        assert component.preprocess(FileData(path=text, orig_name="a")) == [Upload(text, "a")]
+    assert files.postprocess([Upload(text, "a")]).root[0].orig_name == "a"
+
+
+def test_no_component_of_the_page_has_a_method_that_an_update_would_lose(analyzer):
+    for block in build_page(analyzer).blocks.values():
+        own = {name for name, value in vars(block).items() if hasattr(type(block), name)}
+        assert not {name for name in own if callable(getattr(type(block), name))}, block
 
 
 def test_an_upload_field_invites_in_the_pages_language():
