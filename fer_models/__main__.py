@@ -19,8 +19,7 @@ from fer_models.expressions import EXPRESSIONS, canonical_expression
 from fer_models.images import load_image
 from fer_models.model_card import model_card
 from fer_models.official import BASE_URL, PUBLISHED, download_official, import_official
-
-FIGURE_SUFFIXES = (".png", ".pdf")
+from fer_models.words import load_words
 
 
 def _networks(text: str) -> tuple[str, ...]:
@@ -28,15 +27,19 @@ def _networks(text: str) -> tuple[str, ...]:
 
 
 def analyze(arguments: argparse.Namespace) -> None:
-    from fer_models.figures import draw_analysis, save_figure
+    from fer_models.figures import check_figure_file, draw_analysis, save_figure
     from fer_models.report import analysis_report
 
+    if not arguments.networks:
+        raise ValueError("--networks names none; give names or files, such as ddamfn,mfn.")
     if arguments.csv:
         return analyze_many(arguments)
     if Path(arguments.image).is_dir() or Path(arguments.image).suffix.lower() == ".zip":
         raise ValueError(f"{arguments.image} holds many pictures: give --csv FILE for the table.")
     if arguments.heatmaps:
         raise ValueError("--heatmaps draws means over many pictures: give --csv FILE too.")
+    if arguments.figure:
+        check_figure_file(arguments.figure)
     image = load_image(arguments.image)
     analyzer = Analyzer(arguments.networks)
     result = analyzer.analyze(
@@ -66,15 +69,14 @@ def analyze_many(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from fer_models import batch
-    from fer_models.figures import save_figure
-    from fer_models.words import load_words
+    from fer_models.figures import check_figure_file, save_figure
 
     if arguments.json or arguments.figure or arguments.target:
         raise ValueError(
             "--csv explains each network's own answer: it takes no --json, --figure or --target."
         )
-    if arguments.heatmaps and arguments.heatmaps.suffix.lower() not in FIGURE_SUFFIXES:
-        raise ValueError(f"{arguments.heatmaps.name}: figures are written as .png or .pdf.")
+    if arguments.heatmaps:
+        check_figure_file(arguments.heatmaps)
     analyzer = Analyzer(arguments.networks)
     labels, unavailable = batch.usable_networks(analyzer)
     listing = batch.list_pictures([arguments.image], batch.UNLIMITED)
@@ -107,17 +109,24 @@ def analyze_many(arguments: argparse.Namespace) -> None:
 
 
 def figure1(arguments: argparse.Namespace) -> None:
-    from fer_models.figure1 import make_figure1
-    from fer_models.figures import save_figure
+    from fer_models.figure1 import make_figure1, row_name
+    from fer_models.figures import FIGURE1_MAX_ROWS, check_figure_file, save_figure
 
+    check_figure_file(arguments.out)
+    words = load_words()
     images = []
-    for argument in arguments.images:
+    for number, argument in enumerate(arguments.images[:FIGURE1_MAX_ROWS], start=1):
         name, separator, path = argument.partition("=")
         if separator and not Path(argument).exists():
             images.append((canonical_expression(name), load_image(path)))
         else:
-            images.append((Path(argument).stem, load_image(argument)))
+            name = row_name(Path(argument), number, words)
+            images.append((name, load_image(argument)))
+    if len(arguments.images) > FIGURE1_MAX_ROWS:
+        print(words("figure1.only_first", limit=FIGURE1_MAX_ROWS), file=sys.stderr)
     made = make_figure1(Analyzer(), images)
+    if made.faceless:
+        print(words("figure1.no_faces", names=words.join(made.faceless)), file=sys.stderr)
     save_figure(made.figure, arguments.out)
     record = arguments.out.with_suffix(".json")
     record.write_text(json.dumps(made.record, indent=2) + "\n")

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from fer_models.analysis import Analyzer
 from fer_models.checkpoints import CheckpointError
+from fer_models.expressions import EXPRESSIONS
 from fer_models.faces import detect_faces, face_of_crop
-from fer_models.figures import FIGURE1_NETWORKS, FigureRow, draw_figure1
+from fer_models.figures import FIGURE1_NETWORKS, FigureRow, draw_figure1, drawable_words
 from fer_models.report import face_report
-from fer_models.words import Words
+from fer_models.words import LANGUAGES, Words, load_words
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,11 @@ class Figure1:
     figure: Figure
     record: dict
 
+    @property
+    def faceless(self) -> list[str]:
+        """The names of the rows in whose pictures no face was found."""
+        return [row["name"] for row in self.record["rows"] if row["source"] != "detected"]
+
 
 @dataclass(frozen=True)
 class AnalyzedRow:
@@ -28,6 +35,21 @@ class AnalyzedRow:
 
     row: FigureRow
     record: dict
+
+
+def row_name(file: Path, number: int, words: Words) -> str:
+    """The expression that a file's name begins with ("happiness_2.jpg"), else the name itself.
+
+    The expression may be named in any of the page's languages. No typeface has the letters of all
+    other names, so one that is not in Latin letters gives way to the picture's number.
+    """
+    stem = file.stem.lower()
+    for expression in EXPRESSIONS:
+        if any(stem.startswith(load_words(name).expression(expression)) for name in LANGUAGES):
+            return expression
+    if stem.isascii():
+        return file.stem[:18]
+    return drawable_words(words)("figure1.row_number", number=number)
 
 
 def make_figure1(analyzer: Analyzer, images: Iterable[tuple[str, np.ndarray]]) -> Figure1:

@@ -621,12 +621,17 @@ def _leave_ticks_out(axes: Sequence[Axes]) -> None:
         axis.set_yticks([])
 
 
+def check_figure_file(file: Path) -> None:
+    """Raise ValueError unless the file's ending is one that `save_figure` writes."""
+    if file.suffix.lower() not in {".png", ".pdf"}:
+        raise ValueError(f"{file.name}: figures are written as .png or .pdf.")
+
+
 def save_figure(figure: Figure, file: Path) -> None:
     """Write a figure as PNG or PDF, by the file's ending.
 
     Raises:
         ValueError: if the ending is another.
     """
-    if file.suffix.lower() not in {".png", ".pdf"}:
-        raise ValueError(f"{file.name}: figures are written as .png or .pdf.")
+    check_figure_file(file)
     figure.savefig(file)

@@ -115,7 +115,6 @@ def test_a_picture_without_a_face_is_no_error(tmp_path):
         (["analyze", "no-such.jpg"], "no such file"),
         (["analyze", EXAMPLE, "--target", "boredom"], "is no expression"),
         (["analyze", EXAMPLE, "--networks", "nobody"], "No checkpoint 'nobody'"),
-        (["figure1", EXAMPLE, "--out", "figure.txt"], ".png or .pdf"),
     ],
 )
 def test_unusable_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
@@ -133,11 +132,16 @@ def test_unusable_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp
         (["analyze", EXAMPLE.parent, "--csv", "f.csv", "--heatmaps", "f.txt"], ".png or .pdf"),
         (["analyze", EXAMPLE, "--csv", "f.csv", "--target", "fear"], "own answer"),
         (["analyze", "no-such-folder", "--csv", "f.csv", "--networks", "mfn"], "no such file"),
+        (["analyze", EXAMPLE, "--networks", ","], "--networks names none"),
+        (["analyze", EXAMPLE, "--csv", "f.csv", "--networks", ""], "--networks names none"),
+        (["analyze", EXAMPLE, "--figure", "f.txt"], ".png or .pdf"),
+        (["figure1", EXAMPLE, "--out", "f.txt"], ".png or .pdf"),
     ],
 )
-def test_unusable_batches_are_refused_before_any_work(
+def test_unusable_arguments_are_refused_before_any_work(
     arguments, message, tmp_path, monkeypatch, capsys
 ):
+    monkeypatch.setattr("fer_models.__main__.load_image", lambda file: pytest.fail("work"))
     arguments = [str(tmp_path / a) if a == "f.csv" else str(a) for a in arguments]
     monkeypatch.setattr(sys, "argv", ["fer_models", *arguments])
     assert main() == 2
@@ -185,6 +189,27 @@ def test_figure1_writes_the_figure_and_its_record(tmp_path):
     assert record["layer"] == "the trunk's output, 7x7" and record["method"] == "grad-cam"
     assert record["target"] == "each network's own answer"
     assert record["scale"] == "cut off below 0, each map divided by its own maximum"
+
+
+def test_figure1_names_its_rows_as_the_page_does_and_says_what_it_left_out(
+    analyzer, tmp_path, monkeypatch, capsys
+):
+    files = ["happiness_2.jpg", "照片.png", "a-very-long-name-of-a-photograph.jpg", "late.jpg"]
+    for name in files:
+        (tmp_path / name).symlink_to(EXAMPLE)
+    (tmp_path / "照片.png").unlink()
+    Image.new("RGB", (120, 120), "grey").save(tmp_path / "照片.png")
+    monkeypatch.setattr("fer_models.__main__.Analyzer", lambda: analyzer)
+    monkeypatch.setattr("fer_models.figures.FIGURE1_MAX_ROWS", 3)
+    monkeypatch.setattr(sys, "argv", ["fer_models", "figure1", *files, "--out", "f.png"])
+    monkeypatch.chdir(tmp_path)
+    assert main() == 0
+    rows = json.loads((tmp_path / "f.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["happiness", "picture 2", "a-very-long-name-o"]
+    assert capsys.readouterr().err.splitlines() == [
+        "Only the first 3 pictures are drawn.",
+        "No face was found in picture 2: taken for face crops.",
+    ]
 
 
 def test_the_library_imports_neither_gradio_nor_the_heavy_packages_before_use():

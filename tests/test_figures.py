@@ -1,4 +1,5 @@
 import warnings
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -11,7 +12,7 @@ from fer_models.analysis import GradCam, NetworkResult
 from fer_models.checkpoints import find_checkpoint, sha256_of
 from fer_models.explain.attention import Attention
 from fer_models.explain.faithfulness import FaithfulnessCurves
-from fer_models.figure1 import make_figure1
+from fer_models.figure1 import make_figure1, row_name
 from fer_models.figures import (
     FigureRow,
     blend,
@@ -163,6 +164,12 @@ def test_figure1_has_the_papers_columns_and_a_record_of_what_made_it(
     for name in ("figure.png", "figure.pdf"):
         save_figure(made.figure, tmp_path / name)
         assert (tmp_path / name).stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("font", "name"), [("a font", "第 1 张图片"), (None, "picture 1")])
+def test_a_row_has_no_name_that_cannot_be_drawn(monkeypatch, font, name):
+    monkeypatch.setattr(figures, "chinese_font", lambda: font)
+    assert row_name(Path("照片.png"), 1, CHINESE) == name
 
 
 def test_figure1_without_an_image_and_unknown_file_types_are_refused(

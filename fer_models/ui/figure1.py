@@ -10,7 +10,7 @@ import gradio as gr
 from fer_models.analysis import Analyzer
 from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
-from fer_models.figure1 import analyze_rows, compose_figure1
+from fer_models.figure1 import analyze_rows, compose_figure1, row_name
 from fer_models.figures import FIGURE1_MAX_ROWS, drawable_words, save_figure
 from fer_models.images import ImageError
 from fer_models.ui import html
@@ -22,7 +22,7 @@ from fer_models.ui.picture import (
     read_picture,
 )
 from fer_models.ui.progress import end_failed, step_line, waiting_line
-from fer_models.words import LANGUAGES, Words, load_words
+from fer_models.words import Words
 
 SLOTS = EXPRESSIONS[:7]  # the basic expressions, in the published label order
 SLOT_HEIGHT_PX = 200
@@ -37,21 +37,6 @@ def sample_file(expression: str) -> str:
 def fill_slots(slots: Sequence[str | None]) -> list[str]:
     """The slots' files, with the drawn face where there is none."""
     return [file or sample_file(name) for name, file in zip(SLOTS, slots, strict=True)]
-
-
-def row_name(file: Path, number: int, words: Words) -> str:
-    """The expression that a file's name begins with ("happiness_2.jpg"), else the name itself.
-
-    The expression may be named in any of the page's languages. No typeface has the letters of all
-    other names, so one that is not in Latin letters gives way to the picture's number.
-    """
-    stem = file.stem.lower()
-    for expression in EXPRESSIONS:
-        if any(stem.startswith(load_words(name).expression(expression)) for name in LANGUAGES):
-            return expression
-    if stem.isascii():
-        return file.stem[:18]
-    return drawable_words(words)("figure1.row_number", number=number)
 
 
 def name_rows(
@@ -108,11 +93,9 @@ def draw_rows(
     save_figure(made.figure, paths[0])
     save_figure(made.figure, paths[1])
     paths[2].write_text(json.dumps(made.record, indent=2) + "\n")
-    framed = [
-        words.expression(row["name"]) for row in made.record["rows"] if row["source"] != "detected"
-    ]
-    if framed:
-        problems.append(words("figure1.no_faces", names=words.join(framed)))
+    if made.faceless:
+        names = words.join(map(words.expression, made.faceless))
+        problems.append(words("figure1.no_faces", names=names))
     line = html.notice(
         words.gap.join(problems) or words("page.done"), "problem" if problems else "agree"
     )

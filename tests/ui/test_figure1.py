@@ -7,7 +7,6 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from fer_models import figures
 from fer_models.choice import Choices
 from fer_models.expressions import EXPRESSIONS
 from fer_models.figures import FIGURE1_MAX_ROWS
@@ -50,12 +49,6 @@ def test_rows_are_the_filled_places_by_expression_then_the_further_pictures():
         ("picture 6", more[3]),
     ]
     assert figure1.name_rows(EMPTY, None, ENGLISH) == []
-
-
-@pytest.mark.parametrize(("font", "name"), [("a font", "第 1 张图片"), (None, "picture 1")])
-def test_a_row_has_no_name_that_cannot_be_drawn(monkeypatch, font, name):
-    monkeypatch.setattr(figures, "chinese_font", lambda: font)
-    assert figure1.row_name(Path("照片.png"), 1, CHINESE) == name
 
 
 def test_the_figure_comes_step_by_step_with_its_files_at_the_end(analyzer, tmp_path):
