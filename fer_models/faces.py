@@ -33,6 +33,7 @@ MIN_LANDMARK_SCORE = 0.70
 MAX_DETECTION_SIDE_PX = 640
 MIN_FACE_SIDE_PX = 20
 ONET_SIDE_PX = 48
+MAX_REGION_SIDE_PX = 8 * ONET_SIDE_PX
 # Where the nose lies between the eyes' line (0) and the mouth (1). Measured with this detector on
 # twelve Lab faces (five identities; neutral, happiness, surprise) at pitch 0, +-20 and +-40
 # degrees: outside are none, 1 and 3, 7 and 7. Of FER2013's PublicTest crops, 3 and 1 % are.
@@ -217,12 +218,24 @@ def _last_network(regions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     import torch
     import torch.nn.functional as F
 
-    images = torch.tensor(regions).movedim(-1, 1).float()
+    images = torch.tensor(_reduce_regions(regions)).movedim(-1, 1).float()
     images = F.interpolate(images, (ONET_SIDE_PX, ONET_SIDE_PX), mode="area")
     with torch.inference_mode():
         edges, points, scores = load_detector().onet((images - 127.5) / 128)
     points = points.reshape(-1, 2, 5).transpose(1, 2)  # (N, 5 x then 5 y) -> (N, 5, 2)
     return edges.numpy(), points.numpy(), scores[:, 1].numpy()
+
+
+def _reduce_regions(regions: np.ndarray) -> np.ndarray:
+    """Regions (N,H,W,3) uint8, each side averaged down to at most 384 px.
+
+    In float32, a photograph of 50 megapixels would take 600 MB, and more while it is reduced.
+    """
+    height, width = (min(side, MAX_REGION_SIDE_PX) for side in regions.shape[1:3])
+    if (height, width) == regions.shape[1:3]:
+        return regions
+    images = (Image.fromarray(region) for region in regions)
+    return np.stack([np.asarray(i.resize((width, height), Image.Resampling.BOX)) for i in images])
 
 
 def face_of_crop(image: np.ndarray) -> Face:

@@ -9,6 +9,7 @@ from PIL import Image
 from fer_models import faces as faces_module
 from fer_models.faces import (
     MAX_DETECTION_SIDE_PX,
+    MAX_REGION_SIDE_PX,
     TEMPLATE,
     align_face,
     detect_faces,
@@ -17,6 +18,8 @@ from fer_models.faces import (
     similarity_transform,
     track_face,
 )
+from fer_models.images import load_image
+from tests.conftest import EXAMPLE
 
 
 def dots(points: np.ndarray, side: int, radius: int = 3) -> np.ndarray:
@@ -194,6 +197,35 @@ def test_a_face_crop_gives_the_landmarks_that_detection_gives(photograph):
     found = face_of_crop(crop)
     assert found.source == "face-crop"
     np.testing.assert_allclose(found.landmarks + [left, top], face.landmarks, atol=0.05 * side)
+
+
+@pytest.mark.parametrize("example", ["eileen_collins.jpg", "fear.png", "happiness.png"])
+def test_a_large_face_is_reduced_before_it_is_numbers_and_keeps_its_landmarks(example, monkeypatch):
+    image = load_image(EXAMPLE.with_name(example))
+    face = detect_faces(image)[0]
+    left, top, right, bottom = (max(0, round(v)) for v in face.box_xyxy)
+    cut = Image.fromarray(image[top:bottom, left:right]).resize((1237, 1501))
+    crop = np.asarray(cut)
+    passed, reduce = [], faces_module._reduce_regions
+
+    def remember(regions):
+        passed.append(reduce(regions))
+        return passed[-1]
+
+    monkeypatch.setattr(faces_module, "_reduce_regions", remember)
+    reduced, tracked = face_of_crop(crop), track_face(crop, face_of_crop(crop))
+    assert [p.shape for p in passed] == [(1, MAX_REGION_SIDE_PX, MAX_REGION_SIDE_PX, 3)] * 3
+    monkeypatch.setattr(faces_module, "_reduce_regions", lambda regions: regions)
+    whole = face_of_crop(crop)
+    assert reduced.source == whole.source == "face-crop"
+    np.testing.assert_allclose(reduced.landmarks, whole.landmarks, atol=2)
+    np.testing.assert_allclose(tracked.landmarks, track_face(crop, whole).landmarks, atol=2)
+    assert reduced.score == pytest.approx(whole.score, abs=1e-3)
+
+
+def test_regions_that_are_not_large_stay_as_they_are():
+    regions = np.zeros((2, MAX_REGION_SIDE_PX, 48, 3), np.uint8)
+    assert faces_module._reduce_regions(regions) is regions
 
 
 def test_a_crop_without_a_face_is_framed_as_usual():
