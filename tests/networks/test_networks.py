@@ -66,12 +66,17 @@ def test_logits_are_the_head_of_the_trunk(name):
         assert torch.equal(logits, network.head(network.trunk(x)))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_no_parameter_is_without_gradient(name):
-    network = NETWORKS[name](num_classes=7)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [(name, {}) for name in NETWORKS] + [("ddamfn", {"num_heads": n}) for n in range(5)],
+)
+def test_no_parameter_is_without_gradient(name, arguments):
+    torch.manual_seed(0)
+    network = NETWORKS[name](num_classes=7, **arguments)
     size = INPUT_SIZE[name]
     network(torch.randn(2, 3, size, size)).square().sum().backward()
-    assert [key for key, p in network.named_parameters() if p.grad is None] == []
+    idle = [k for k, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert idle == []
 
 
 def test_the_mfn_trunk_keeps_to_the_stage_table():
