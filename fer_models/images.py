@@ -14,6 +14,7 @@ from fer_models.words import load_words
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50_000_000
+ROWS_AT_ONCE = 256
 # Modes that are reduced before they are converted, so that a large picture costs little memory.
 REDUCIBLE_MODES = ("RGB", "L", "RGBA", "LA", "CMYK", "YCbCr")
 UPRIGHT = {  # what undoes an Exif orientation
@@ -92,10 +93,14 @@ def load_image(file: str | Path, max_side_px: int | None = None) -> np.ndarray:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow mode to RGB."""
     if image.mode.startswith("I") or image.mode == "F":  # 16-bit and wider grey
-        values = np.asarray(image).astype(np.float32)
+        values = np.asarray(image)
         # A 16-bit file uses its full range; a float one is taken to reach from 0 to its maximum.
         full = 65535.0 if image.mode.startswith("I") and values.max() > 255 else values.max()
-        scaled = np.clip(values / max(full, 1e-9) * 255, 0, 255).astype(np.uint8)
+        scaled = np.empty(values.shape, np.uint8)
+        for start in range(0, len(values), ROWS_AT_ONCE):  # float32 of a whole picture is large
+            rows = slice(start, start + ROWS_AT_ONCE)
+            block = values[rows].astype(np.float32) / max(float(full), 1e-9) * 255
+            scaled[rows] = np.clip(block, 0, 255)
         return Image.fromarray(scaled).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")

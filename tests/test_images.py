@@ -44,6 +44,14 @@ def test_sixteen_bits_become_eight(tmp_path):
     assert load_image(tmp_path / "a.png")[..., 0].tolist() == [[0, 255], [127, 63]]
 
 
+def test_sixteen_bits_become_eight_in_every_block_of_rows(tmp_path):
+    values = np.repeat(np.arange(600, dtype=np.uint16)[:, None] * 100, 3, axis=1)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    expected = (values / 65535 * 255).astype(int)
+    loaded = load_image(tmp_path / "a.png").astype(int)
+    assert np.abs(loaded - expected[..., None]).max() <= 1
+
+
 def test_a_cmyk_jpeg_becomes_rgb(tmp_path):
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=95)
     red, green, blue = load_image(tmp_path / "a.jpg")[8, 8]
