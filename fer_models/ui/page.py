@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import gradio as gr
+from gradio.state_holder import SessionState
 
 from fer_models.analysis import Analyzer
 from fer_models.choice import Choices
@@ -53,7 +54,18 @@ def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
             build_tabs(choices, load_words(language))
             page.load(None, js=name_document(load_words(language)))
     refuse_links(load_words("en")("page.no_links"))
+    keep_no_values()
     return page
+
+
+def keep_no_values() -> None:
+    """Let gradio keep no copy of what a visitor's components show, in the whole process.
+
+    It would stay, faces included, until 200 others came, and could be had as a file. Nothing but
+    gradio's links to a page's state reads it, and this page has none.
+    """
+    SessionState.config_values = property(lambda self: {}, lambda self, values: None)
+    SessionState._update_value_in_config = lambda self, key, value: None
 
 
 def name_document(words: Words) -> str:

@@ -33,6 +33,15 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
+def test_no_copy_of_what_a_visitor_saw_is_kept_or_handed_out(visitor, server):
+    face = visitor.upload_file("face.jpg", EXAMPLE.read_bytes())
+    assert visitor.analyze(face)[0] == "complete"
+    asked = {"session_hash": visitor.session}
+    link = visitor.http.get("gradio_api/deep_link", params=asked).json()
+    kept = server.uploads.glob(f"*/deep_links/{link}/state.json")
+    assert [file.read_text() for file in kept] == ["[]"]
+
+
 def test_nothing_of_a_visit_stays_and_an_ended_page_leaves_nothing(tmp_path):
     uploads = tmp_path / "uploads"
     with running_page(tmp_path, FER_MODELS_KEEP_UPLOADS_S=str(KEEP_S)) as page:
