@@ -14,8 +14,10 @@ from tests.service.page_process import resident_mb, running_page
 pytestmark = pytest.mark.load
 ANALYSES = 20
 MAX_MEMORY_MB = 2500
-# Processor time, which hardly depends on what else the machine is doing; the wait does.
+# Always of processor time, which hardly depends on what else the machine is doing; of the wait only
+# where nothing else runs, as CI tries other things beside this test.
 MAX_START_S = 20
+IDLE_LOAD = 1.0
 
 
 def processor_s(process_id: int) -> float:
@@ -27,6 +29,7 @@ def processor_s(process_id: int) -> float:
 def test_the_start_the_first_analysis_and_the_memory(chromium, tmp_path):
     tab = chromium.new_page(viewport={"width": 1440, "height": 1000})
     tab.goto("about:blank")
+    idle = os.getloadavg()[0] < IDLE_LOAD
     began = time.monotonic()
     with running_page(tmp_path) as page:
         tab.goto(page.url)
@@ -51,3 +54,4 @@ def test_the_start_the_first_analysis_and_the_memory(chromium, tmp_path):
         f"{os.getloadavg()[0]:.1f}"
     )
     assert start_processor < MAX_START_S and memory < MAX_MEMORY_MB
+    assert start < MAX_START_S or not idle

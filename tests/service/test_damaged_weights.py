@@ -1,4 +1,4 @@
-"""The page with a network whose weights are damaged: it is named, and the other two answer."""
+"""The page with damaged or missing weights of a network: it is named, and the others answer."""
 
 import shutil
 from pathlib import Path
@@ -14,20 +14,23 @@ pytestmark = pytest.mark.hostile
 DAMAGED = "mfn"
 
 
-@pytest.fixture
-def damaged_copy(tmp_path) -> Path:
-    """A copy of the page, in which one network's file ends in the middle."""
-    root = tmp_path / "copy"
+def copy_page(folder: Path, damage: str) -> Path:
+    """A copy of the page in which one network's file is "truncated" or "missing"."""
+    root = folder / "copy"
     for folder in ("fer_models", "assets"):
         shutil.copytree(ROOT / folder, root / folder, symlinks=True)
     shutil.copy(ROOT / "app.py", root)
     file = root / "assets" / "checkpoints" / f"{DAMAGED}.safetensors"
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     return root
 
 
-def test_a_page_with_a_truncated_file_names_it_and_answers_with_the_others(damaged_copy, tmp_path):
-    with running_page(tmp_path, damaged_copy) as page:
+@pytest.mark.parametrize("damage", ["truncated", "missing"])
+def test_a_page_with_a_damaged_file_names_it_and_answers_with_the_others(damage, tmp_path):
+    with running_page(tmp_path, copy_page(tmp_path, damage)) as page:
         client = Client(page.url, verbose=False)
         answer = client.predict(
             handle_file(str(EXAMPLE)), "its own answer", False, api_name="/analyze"
