@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_faults import assert_one_line, full_disk
+from test_faults import assert_one_line, full_disk, read_only
 
 from fer_models import __main__ as command_line
 from fer_models import checkpoints, official
@@ -165,6 +165,25 @@ def test_a_file_in_the_folders_place_is_named(command, place):
     assert code == 2
     assert_one_line(error, str(place), "cannot be written")
     assert place.read_text() == "a file"
+
+
+def test_a_read_only_folder_is_named_and_gets_nothing(command, place, monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # nobody may not enter pytest's own
+        outer, temporary = Path(name), Path(name, "temporary")
+        folder = outer / "downloaded"
+        folder.mkdir()
+        temporary.mkdir()
+        outer.chmod(0o755)
+        temporary.chmod(0o777)
+        monkeypatch.setattr("tempfile.tempdir", str(temporary))
+        for module in (command_line, checkpoints):
+            monkeypatch.setattr(module, "DOWNLOADED_FOLDER", folder)
+        with read_only(folder):
+            code, error = command()
+        assert code == 2
+        assert_one_line(error, str(folder), "cannot be written")
+        assert_nothing_is_there(folder)
+        assert_the_next_download_is_whole(command)
 
 
 def write_half_and_die(state, path) -> None:
