@@ -11,6 +11,8 @@ from fer_models import containers
 from fer_models.containers import MAX_SCANS, bare_picture, read_orientation
 from fer_models.images import load_image
 
+pytestmark = pytest.mark.hostile
+
 EXIF_HEADER = b"Exif\0\0"
 
 

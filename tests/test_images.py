@@ -9,6 +9,8 @@ from PIL import Image
 
 from fer_models.images import ImageError, load_image
 
+pytestmark = pytest.mark.hostile
+
 
 def test_a_plain_picture_keeps_its_pixels(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
