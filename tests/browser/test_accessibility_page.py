@@ -187,8 +187,9 @@ def test_every_picture_that_is_drawn_here_has_a_text_in_its_place(example, name)
     assert example.evaluate(UNNAMED, True) == []
 
 
-@pytest.mark.xfail(reason="gradio gives uploads and examples an empty alt", strict=True)
 def test_every_picture_that_gradio_shows_has_a_text_in_its_place(example):
     open_tab(example, "Compare")
     assert example.locator("#examples img").count() > len(SHIPPED)
+    assert example.locator("#examples img[alt='Example picture: eileen collins']").count() == 1
+    assert example.locator("#picture img[alt^='Your picture']").count() == 1
     assert example.evaluate(UNNAMED, False) == []
