@@ -113,17 +113,26 @@ def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def build_runner(checkpoint: Checkpoint, engine: str | None = None) -> Runner:
+def build_runner(
+    checkpoint: Checkpoint, engine: str | None = None, precision: str = "f32"
+) -> Runner:
     """A checkpoint's network, ready to run; what cannot be compiled runs in torch.
+
+    Args:
+        precision: of a compiled trunk's arithmetic, "f32" or "bf16".
 
     Raises:
         ValueError: see `choose_engine`.
     """
-    ways = [openvino_runner] if choose_engine(engine) == "openvino" else []
+
+    def compiled_runner(checkpoint: Checkpoint) -> Runner:
+        return openvino_runner(checkpoint, precision=precision)
+
+    ways = [compiled_runner] if choose_engine(engine) == "openvino" else []
     if torch.cuda.is_available():
         ways.append(gpu_runner)
         if _asked(engine) == "auto" and _is_installed("openvino"):
-            ways.append(openvino_runner)
+            ways.append(compiled_runner)
     for way in ways:
         try:
             return way(checkpoint)

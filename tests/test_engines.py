@@ -175,7 +175,7 @@ def test_what_cannot_be_compiled_runs_in_torch_and_says_so(
     no_conversion()
     with caplog.at_level(logging.WARNING):
         runner = build_runner(toy(), "openvino")
-    assert runner.engine == "torch" and "toy: openvino_runner failed" in caplog.text
+    assert runner.engine == "torch" and "toy: compiled_runner failed" in caplog.text
     assert torch.equal(runner.trunk(images), torch_runner(toy()).trunk(images))
 
 

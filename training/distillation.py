@@ -6,12 +6,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fer_models.checkpoints import Checkpoint, load_network
-from fer_models.engines import Runner, build_runner, choose_engine, openvino_runner
+from fer_models.engines import build_runner
 from training.datasets.face_set import FaceSet
 from training.evaluate import head_logits
 from training.recipe import Recipe
-
-BATCH_FACES = 64
 
 
 def load_teachers(
@@ -34,18 +32,13 @@ def load_teachers(
     return teachers
 
 
-def teacher_runner(checkpoint: Checkpoint, bfloat16: bool) -> Runner:
-    """A teacher in the quickest engine that is here, in the student's precision."""
-    if choose_engine() == "openvino":
-        return openvino_runner(checkpoint, precision="bf16" if bfloat16 else "f32")
-    return build_runner(checkpoint)
-
-
 @torch.no_grad()
 def teach_once(
     recipe: Recipe, faces: FaceSet, expressions: tuple[str, ...], bfloat16: bool = False
 ) -> Tensor:
     """What a recipe's teachers say about faces as they are, without augmentation.
+
+    They run in the quickest engine that is here; `bfloat16` is for one that compiles for the CPU.
 
     Returns:
         Mean probabilities (N,K) at the recipe's temperature, on the CPU.
@@ -55,10 +48,10 @@ def teach_once(
     """
     answers = []
     for checkpoint, columns in load_teachers(recipe, expressions):
-        runner = teacher_runner(checkpoint, bfloat16)
-        logits = []
-        for start in tqdm(range(0, len(faces), BATCH_FACES), desc=f"ask {checkpoint.card.name}"):
-            crops = torch.from_numpy(faces.crops[start : start + BATCH_FACES])
+        runner = build_runner(checkpoint, precision="bf16" if bfloat16 else "f32")
+        logits, batch = [], runner.batch_faces
+        for start in tqdm(range(0, len(faces), batch), desc=f"ask {checkpoint.card.name}"):
+            crops = torch.from_numpy(faces.crops[start : start + batch])
             features = runner.trunk(checkpoint.card.preprocessing.enlarge(crops))
             logits.append(runner.head(features)[:, columns].float().cpu())
         answers.append(torch.softmax(torch.cat(logits) / recipe.teacher_temperature, dim=1))

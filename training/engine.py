@@ -38,7 +38,7 @@ from training.losses import Objective
 from training.metrics import measure
 from training.optimization import build_optimizer, learning_rate, worst_nearby_weights
 from training.plots import draw_confusion, draw_curves, save_figure
-from training.recipe import Recipe
+from training.recipe import Recipe, with_defaults
 
 logger = logging.getLogger(__name__)
 
@@ -241,9 +241,9 @@ class Run:
             if not resume:
                 raise ValueError(f"{folder} holds a run already; add --resume or choose another.")
             self._load_state()
+        self._require_same_step()
         if asks_once and self.taught is None:
-            self.taught = teach_once(recipe, train_faces, self.expressions, self.bfloat16)
-            self._save_if_first()  # on a CPU they take minutes
+            self._ask_teachers()
         objective = Objective(self.network, recipe, self.workers)
         if compile_network:
             objective = torch.compile(objective, dynamic=False)
@@ -298,6 +298,30 @@ class Run:
         preprocessing = self.recipe.preprocessing
         images = augment(crops, preprocessing, self.recipe, size, seed, (rows.start, len(batch)))
         return images.contiguous(memory_format=torch.channels_last), targets
+
+    def _require_same_step(self) -> None:
+        """All processes go on from one state: on several machines the folder has to be shared."""
+        steps = torch.zeros(self.workers.size, device=self.device)
+        steps[self.workers.rank] = self.step
+        self.workers.sum_in_place(steps)
+        if steps.min() != steps.max():
+            raise ValueError(
+                f"{self.folder}: the processes found states of different steps; give an --out that "
+                "all machines share."
+            )
+
+    def _ask_teachers(self) -> None:
+        """Each process asks about its share of the faces, once; all know all answers."""
+        began = time.monotonic()
+        rows = self.workers.rows(len(self.train_faces))
+        share = self.train_faces.subset(np.r_[rows])
+        answers = teach_once(self.recipe, share, self.expressions, self.bfloat16)
+        taught = torch.zeros(self.train_faces.targets.shape, device=self.device)
+        taught[rows] = answers.to(self.device)
+        self.workers.sum_in_place(taught)
+        self.taught = taught.cpu()
+        self.minutes += (time.monotonic() - began) / 60
+        self._save_if_first()  # on a CPU they take minutes
 
     def _lesson(self, images: Tensor) -> Tensor | None:
         """What the teachers say of the step's images (n,K); None without teachers."""
@@ -458,7 +482,7 @@ class Run:
             raise ValueError(
                 f"{self.state_file}: not a whole state ({error}); delete it to start anew."
             ) from error
-        if Recipe(**state["recipe"]) != self.recipe:  # an earlier version's has fewer keys
+        if with_defaults(state["recipe"]) != self.recipe.to_dict():
             raise ValueError(
                 f"{self.state_file} was made by another recipe; resume with that one, or choose "
                 "another --out."
@@ -480,6 +504,7 @@ class Run:
                 f"{self.state_file} was made in {made_in}; to resume, {fix}, or choose another "
                 "--out."
             )
+        self._require_same_teachers(state.get("origins", self.origins))
         self.origins = state.get("origins", self.origins)
         self.licence = state.get("licence", self.licence)
         self.step, self.minutes = state["step"], state["minutes"]
@@ -488,6 +513,15 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+    def _require_same_teachers(self, origins: dict) -> None:
+        """What the run is still to be taught must be what its card will name."""
+        now, then = (found["sources_sha256"] for found in (self.origins, origins))
+        if self.teachers and (others := [n for n in self.recipe.teacher if now[n] != then.get(n)]):
+            raise ValueError(
+                f"{self.state_file} was taught by other weights of {', '.join(others)}; put those "
+                "back, or choose another --out."
+            )
 
     def train(self, minutes: float | None = None) -> None:
         """Go on until the schedule ends.

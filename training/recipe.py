@@ -124,6 +124,14 @@ class Recipe:
         return asdict(self)
 
 
+def with_defaults(stored: dict) -> dict:
+    """What `to_dict` gave once, with the keys that have come since.
+
+    Their defaults leave everything as it was before there were such keys.
+    """
+    return Recipe().to_dict() | stored
+
+
 def load_recipe(file: Path, overrides: list[str] = ()) -> Recipe:
     """The recipe in a TOML file, with "key=value" overrides (values in TOML's syntax).
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from fer_models.checkpoints import write_atomically
+from training.recipe import with_defaults
 
 BFLOAT16 = "use of --bfloat16"  # a key of an origin
 
@@ -37,6 +38,8 @@ def read_record(file: Path, origin: dict) -> dict | None:
         record = json.loads(file.read_text())
     except ValueError as error:
         raise ValueError(f"{file}: not a whole record ({error}); delete it.") from error
+    if "recipe" in record:
+        record["recipe"] = with_defaults(record["recipe"])
     record.setdefault(BFLOAT16, _looks_bfloat16(record))
     others = [key for key, value in origin.items() if record.get(key) != value]
     if others:

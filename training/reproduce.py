@@ -212,7 +212,9 @@ def work(
     def write() -> None:
         write_table(results, name, kind, [(job.row, job.result) for job in jobs], options)
 
-    write()
+    # A table whose runs are elsewhere is not overwritten before there is a new number.
+    if any(job.result for job in jobs) or not (results / f"{name}-{kind}.json").is_file():
+        write()
     while True:
         left = float("inf") if deadline is None else (deadline - time.monotonic()) / 60
         job = choose_job(jobs, left, may_split=done == 0) if left > 0 else None

@@ -67,6 +67,7 @@ def summarise(row: Row, results: list[dict], column: str) -> dict:
         "epochs": sorted({result["epochs"] for result in results}),
         "devices": sorted({result["device"] for result in results}),
         "precisions": sorted({result["precision"] for result in results}),
+        "inits": sorted({result["recipe"]["init"] for result in results}),
         "is_part": any(result["data"].endswith(SUBSET) for result in results),
         **{
             key: results[0][key]
@@ -118,6 +119,10 @@ def describe(table: Table, name: str, kind: str, lines: list[dict], options: str
     if short:
         notes.append(
             f"SHORT SCHEDULE: of the paper's {table.paper_epochs} epochs, {', '.join(short)}."
+        )
+    if inits := sorted({init for line in done for init in line["inits"] if init}):
+        notes.append(
+            f"NOT FROM SCRATCH: started from {', '.join(inits)}, whose own epochs are not counted."
         )
     if any(line["is_part"] for line in done):
         notes.append("A PART OF THE DATA: fewer images than were published.")

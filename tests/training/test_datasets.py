@@ -268,6 +268,16 @@ def test_votes_of_another_number_of_rows_are_refused(tmp_path):
         load_faces(f"ferplus:{tmp_path}#subset", "Training", GREY_48)
 
 
+def test_votes_in_another_order_are_refused(tmp_path):
+    write_csv(tmp_path, votes=True)
+    file = tmp_path / "fer2013new.csv"
+    header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([header, *reversed(rows)]))
+    problem = "fer2013new.csv: line 2: Usage 'PrivateTest', but the image of this row is of Train"
+    with pytest.raises(ValueError, match=problem):
+        load_faces(f"ferplus:{tmp_path}#subset", "Training", GREY_48)
+
+
 def corrupt(file, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
@@ -585,6 +595,19 @@ def test_affectnet_7_leaves_out_contempt(layout, request):
     loaded = load_faces(f"affectnet7:{folder}#subset", "val", GREY_48)
     assert loaded.expressions == BASIC_EXPRESSIONS
     assert loaded.labels.tolist() == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_affectnet_is_read_as_its_owners_nest_it(affectnet_csv):
+    flat = load_faces(f"affectnet8:{affectnet_csv}#subset", "val", COLOUR)
+    lists = affectnet_csv / "Manually_Annotated_file_lists"
+    lists.mkdir()
+    for file in affectnet_csv.glob("*.csv"):
+        file.rename(lists / file.name)
+    images = affectnet_csv / "Manually_Annotated_Images"
+    (affectnet_csv / "Manually_Annotated").mkdir()
+    images.rename(affectnet_csv / "Manually_Annotated" / images.name)
+    nested = load_faces(f"affectnet8:{affectnet_csv}#subset", "val", COLOUR)
+    assert np.array_equal(nested.crops, flat.crops) and nested.names == flat.names
 
 
 def test_affectnets_own_landmarks_align_its_faces(affectnet_csv):

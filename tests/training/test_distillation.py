@@ -120,8 +120,10 @@ def test_a_student_of_a_good_teacher_learns_without_any_label(tmp_path):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A folder for compiled teachers, which would otherwise stay in the user's."""
+    """A folder for compiled teachers, which would otherwise stay in the user's; and no GPU."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    return tmp_path / "cache"
 
 
 @pytest.mark.parametrize("engine_name", ["torch", "openvino"])
@@ -134,6 +136,16 @@ def test_teachers_asked_once_say_the_same_of_plain_faces(tmp_path, monkeypatch, 
     expected = Teachers(recipe, toy.EXPRESSIONS, CPU)(images_of(recipe))
     found = teach_once(recipe, toy.make_faces(6), toy.EXPRESSIONS)
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_a_compiled_teacher_answers_in_the_students_precision(tmp_path, cache):
+    pytest.importorskip("openvino")
+    recipe = toy.make_recipe(teacher=[save_teacher(tmp_path)], teacher_sees="plain")
+    faces = toy.make_faces(6)
+    exact = teach_once(recipe, faces, toy.EXPRESSIONS)
+    mixed = teach_once(recipe, faces, toy.EXPRESSIONS, bfloat16=True)
+    assert torch.allclose(mixed, exact, atol=2e-2)
+    assert len(list(cache.rglob("*.blob"))) == 2  # one model each
 
 
 def test_each_face_gets_what_was_said_of_it(tmp_path, cache):
@@ -155,6 +167,25 @@ def test_a_run_that_goes_on_does_not_ask_again(tmp_path, monkeypatch, cache):
     parts = toy.train(tmp_path / "parts", resume=True, **changes)
     expected = whole.network.state_dict()
     assert all(torch.equal(v, expected[k]) for k, v in parts.network.state_dict().items())
+
+
+def test_a_run_does_not_go_on_under_another_teacher(tmp_path):
+    changes = {"teacher": [save_teacher(tmp_path)]}
+    with pytest.raises(engine.NotFinished):
+        toy.train(tmp_path / "run", minutes=0, **changes)
+    save_teacher(tmp_path, seed=5)
+    with pytest.raises(ValueError, match="taught by other weights of .*teacher.safetensors"):
+        toy.train(tmp_path / "run", resume=True, **changes)
+
+
+def test_the_minutes_that_teachers_take_are_counted(tmp_path, monkeypatch, cache):
+    answers = torch.full((96, 4), 0.25)
+    clock = iter(range(0, 6000, 600))
+    monkeypatch.setattr(engine, "teach_once", lambda *_: answers)
+    monkeypatch.setattr(engine.time, "monotonic", lambda: next(clock))
+    recipe = toy.make_recipe(teacher=[save_teacher(tmp_path)], teacher_sees="plain")
+    faces = toy.make_faces()
+    assert Run(recipe, faces, faces, tmp_path / "run", workers=Workers(device=CPU)).minutes == 10
 
 
 def test_a_student_of_a_teacher_asked_once_learns_without_any_label(tmp_path, cache):

@@ -81,6 +81,17 @@ def test_two_processes_follow_the_curve_of_one(tmp_path, changes):
     assert_same_run(tmp_path / "one", tmp_path / "two")
 
 
+@pytest.mark.parametrize("sees", ["augmented", "plain"])
+def test_two_processes_are_taught_as_one_is(tmp_path, monkeypatch, sees):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    toy.train(tmp_path / "teacher", network="toy-unnormalised", seed=2)
+    teacher = [str(tmp_path / "teacher" / "toy.safetensors")]
+    changes = {"teacher": teacher, "teacher_sees": sees, "network": "toy-unnormalised"}
+    toy.train(tmp_path / "one", **changes)
+    train_with_two_processes(tmp_path / "two", **changes)
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
 @pytest.mark.slow
 def test_torchrun_follows_the_curve_of_one_process(tmp_path):
     toy.train(tmp_path / "one", network="toy-unnormalised")

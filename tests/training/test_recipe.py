@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import training
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe, load_recipe, with_defaults
 
 RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.toml"))
 
@@ -82,6 +82,14 @@ def test_a_recipe_of_an_earlier_version_loads_with_the_new_keys_at_their_default
     known = {k: v for k, v in stored.to_dict().items() if k not in added.split(" ")}
     assert len(known) == len(stored.to_dict()) - 13
     assert Recipe(**known) == stored
+
+
+def test_what_was_stored_before_there_was_a_key_is_still_the_same_recipe():
+    recipe = Recipe(lr=0.5)
+    stored = {key: value for key, value in recipe.to_dict().items() if key != "teacher_sees"}
+    assert with_defaults(stored) == recipe.to_dict()
+    assert with_defaults(stored) != Recipe(lr=0.5, teacher_sees="plain").to_dict()
+    assert with_defaults({**stored, "a key of a later version": 1}) != recipe.to_dict()
 
 
 def test_the_input_size_is_the_last_phases():

@@ -95,6 +95,7 @@ def test_the_mean_of_ten_folds_waits_for_all_of_them(tmp_path):
             "device": "abacus",
             "precision": "float32",
             "data": "ferplus",
+            "recipe": {"init": ""},
         }
         for fold in range(10)
     ]
@@ -126,6 +127,31 @@ def test_a_table_is_trained_measured_and_written(toy_table):
     assert "different data sets" in page
     assert f"| fast | 90.00 | {fast['ours']:.2f} ±" in page
     assert f"{fast['ours'] - slow['ours']:+.2f}" in page
+
+
+def test_a_table_whose_runs_are_elsewhere_stays_until_there_is_a_new_number(toy_table, monkeypatch):
+    work("toy", "toy", toy_jobs(toy_table), toy_table / "results")
+    before = read(toy_table)
+    elsewhere = plan_jobs(TOY_TABLE, "toy", [0], toy_table / "others", [])
+
+    def fail(*arguments):
+        raise ValueError("no such data")
+
+    monkeypatch.setattr(reproduce, "load_faces", fail)
+    with pytest.raises(ValueError, match="no such data"):
+        work("toy", "toy", elsewhere, toy_table / "results")
+    assert read(toy_table) == before
+
+
+def test_what_a_run_started_from_is_said(toy_table, tmp_path):
+    toy.train(tmp_path / "first")
+    init = f'init="{tmp_path / "first" / "toy.safetensors"}"'
+    jobs = plan_jobs(TOY_TABLE, "toy", [0], toy_table / "runs", [init])
+    work("toy", "toy", jobs, toy_table / "results")
+    assert any(
+        note.startswith("NOT FROM SCRATCH: started from") and "toy.safetensors" in note
+        for note in read(toy_table)["notes"]
+    )
 
 
 def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(toy_table, monkeypatch):
@@ -177,6 +203,7 @@ def outcome(**changes) -> dict:
         "precision": "float32",
         "seed": 0,
         "data": "fer2013",
+        "recipe": {"init": ""},
     }
     return {**values, **changes}
 

@@ -186,12 +186,15 @@ def _read_csv(file: Path, split: str) -> Records:
         images.append(_pixels(values["pixels"], where))
         emotions.append(_emotion(values["emotion"], where))
         if vote_rows is not None:
-            votes.append(_votes_of_row(*vote_rows[number]))
+            votes.append(_votes_of_row(*vote_rows[number], split))
     return _records(file, names, images, emotions, votes)
 
 
-def _votes_of_row(where: str, row: list[str]) -> list[int]:
+def _votes_of_row(where: str, row: list[str], split: str) -> list[int]:
     """Usage, the image's name, ten votes. An empty name marks a row that FER+ leaves out."""
+    if row[0].strip() != split:
+        problem = f"Usage {row[0]!r}, but the image of this row is of {split}"
+        raise bad_source(where, problem, LAYOUTS, "Both files must have their published order.")
     is_left_out = len(row) > 1 and row[1].strip() == ""
     return NO_VOTES if is_left_out else _votes(row[2:12], where)
 

@@ -13,6 +13,7 @@ from fer_models.expressions import BASIC_EXPRESSIONS, EXPRESSIONS, canonical_exp
 from fer_models.preprocessing import Preprocessing
 from training.datasets.face_crops import align_files, hard_labelled
 from training.datasets.face_set import FaceSet
+from training.datasets.source import bad_source
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
 SPLITS = ("train", "val", "test")
@@ -33,7 +34,7 @@ def load_folder(path: str, split: str, preprocessing: Preprocessing) -> FaceSet:
     is_parted = split != "all" and any((root / name).is_dir() for name in (split, *SPLITS))
     top = root / split if is_parted else root
     if not top.is_dir() or not (is_parted or split in ("all", *SPLITS)):
-        raise ValueError(f"{root / split}: no such folder. Expected {LAYOUT}.")
+        raise bad_source(root / split, "no such folder", LAYOUT, "Give the folder above it.")
     files, labels = [], []
     for folder in _class_folders(top):
         label = _expression(folder)
@@ -43,7 +44,8 @@ def load_folder(path: str, split: str, preprocessing: Preprocessing) -> FaceSet:
         files += images
         labels += [label] * len(images)
     if not files:
-        raise ValueError(f"{top}: no images in class folders here. Expected {LAYOUT}.")
+        fix = f"Images end in {', '.join(sorted(SUFFIXES))}."
+        raise bad_source(top, "no images in class folders here", LAYOUT, fix)
     expressions = EXPRESSIONS if _has_contempt(root, top) else BASIC_EXPRESSIONS
     names = [str(file.relative_to(top)) for file in files]
     return hard_labelled(align_files(files, preprocessing, LAYOUT), labels, expressions, names)
@@ -65,7 +67,8 @@ def _expression(folder: Path) -> str:
     try:
         return canonical_expression(folder.name)
     except ValueError as error:
-        raise ValueError(f"{folder}: {error} Expected {LAYOUT}.") from None
+        problem = str(error).removesuffix(".")
+        raise bad_source(folder, problem, LAYOUT, "Rename the folder, or take it away.") from None
 
 
 def _has_contempt(root: Path, top: Path) -> bool:
