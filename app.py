@@ -18,8 +18,10 @@ def main() -> None:
         "--share", action="store_true", help="a public link through gradio's server"
     )
     arguments = parser.parse_args()
-    # Told to end, the page must not leave its visitors' files behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    # Told to end, or with its terminal closed, the page must not leave its visitors' files behind.
+    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as after nohup
+            signal.signal(number, lambda *_: sys.exit())
     with own_folder() as folder:
         serve(arguments, folder)
 
@@ -27,11 +29,13 @@ def main() -> None:
 def serve(arguments: argparse.Namespace, uploads: Path) -> None:
     """Show the page until the process is told to end."""
     from fer_models.analysis import Analyzer
+    from fer_models.choice import Choices
     from fer_models.ui.compare import EXAMPLES_FOLDER
     from fer_models.ui.page import build_page, page_theme
 
     analyzer = Analyzer()
-    page = build_page(analyzer).queue(max_size=64)
+    choices = Choices(analyzer)
+    page = build_page(choices=choices).queue(max_size=64)
     page.launch(
         prevent_thread_lock=True,
         server_name=arguments.host,
@@ -46,7 +50,8 @@ def serve(arguments: argparse.Namespace, uploads: Path) -> None:
         theme=page_theme(),
         css_paths=CSS_FILE,
     )
-    start_sweeper(uploads, {file for block in page.blocks.values() for file in block.keep_in_cache})
+    shown = {file for block in page.blocks.values() for file in block.keep_in_cache}
+    start_sweeper(uploads, shown, choices.forget_deleted)
     # The page can be read meanwhile, and its first visitor's picture need not wait for the weights.
     threading.Thread(target=analyzer.warm_up, daemon=True).start()
     page.block_thread()

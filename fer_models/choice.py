@@ -222,9 +222,9 @@ class Choices:
         Raises:
             UploadError: if it was deleted meanwhile.
         """
+        self.forget_deleted()
         with self._lock:
             if not Path(file).is_file():
-                self._uploads.pop(file, None)
                 raise UploadError("upload_gone")
             if file not in self._uploads:
                 checkpoint = load_network(file)
@@ -233,6 +233,12 @@ class Choices:
             while len(self._uploads) > LOADED_UPLOADS:
                 self._uploads.popitem(last=False)
             return self._uploads[file]
+
+    def forget_deleted(self) -> None:
+        """Free the weights whose files are gone, because their visitor is or they grew old."""
+        with self._lock:
+            for file in [file for file in self._uploads if not Path(file).is_file()]:
+                del self._uploads[file]
 
 
 class _ChosenAnalyzer(Analyzer):

@@ -13,6 +13,7 @@ import numpy as np
 from fer_models.analysis import DISPLAY_NAMES, PAGE_NETWORKS
 from fer_models.checkpoints import SHIPPED_FOLDER, Card, CheckpointError, load_card
 from fer_models.choice import (
+    Choices,
     UploadError,
     accept_upload,
     installed_checkpoints,
@@ -500,19 +501,20 @@ def choose(
     return others if chosen in (None, network) else {**others, network: chosen}
 
 
-def remove_uploads(uploads: dict[str, str]) -> None:
-    """What is left of a visitor's uploads when the visit ends."""
+def remove_uploads(uploads: dict[str, str], choices: Choices) -> None:
+    """What is left of a visitor's uploads when the visit ends, on disk and in memory."""
     for path in (uploads or {}).values():
         remove_upload(path)
+    choices.forget_deleted()
 
 
-def build_models_tab(choice: gr.State, tab: gr.Tab, words: Words) -> None:
+def build_models_tab(choices: Choices, choice: gr.State, tab: gr.Tab, words: Words) -> None:
     """Lay out and wire the tab, inside `tab`.
 
     Args:
         choice: this visitor's {network: checkpoint}, see `fer_models.choice.Choices`.
     """
-    uploads = gr.State({}, delete_callback=remove_uploads)
+    uploads = gr.State({}, delete_callback=lambda uploads: remove_uploads(uploads, choices))
     cards = {name: choose_card(name, {}) for name in PAGE_NETWORKS}
     gr.Markdown(words("models.about"))
     with gr.Row():

@@ -25,6 +25,7 @@ from fer_models.words import LANGUAGES, Words, load_words
 
 # A browser is sent to the page in its language, unless the visitor chose the other one.
 CHOOSE_LANGUAGE = Path(__file__).with_name("language.js").read_text()
+NAME_PICTURES = Path(__file__).with_name("alt.js").read_text()
 
 
 def page_theme() -> gr.themes.Base:
@@ -37,9 +38,9 @@ def page_theme() -> gr.themes.Base:
     )
 
 
-def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
+def build_page(analyzer: Analyzer | None = None, choices: Choices | None = None) -> gr.Blocks:
     """The page, English at `/` and Chinese at `/zh`; no weights are loaded before a picture."""
-    choices = Choices(analyzer or Analyzer())
+    choices = choices or Choices(analyzer or Analyzer())
     with gr.Blocks(
         title=load_words("en")("page.title"),
         analytics_enabled=False,
@@ -49,10 +50,12 @@ def build_page(analyzer: Analyzer | None = None) -> gr.Blocks:
         build_tabs(choices, load_words("en"))
         page.load(None, js=CHOOSE_LANGUAGE)
         page.load(None, js=name_document(load_words("en")))
+        page.load(None, js=name_pictures(load_words("en")))
     for language, name in list(LANGUAGES.items())[1:]:
         with page.route(name, language, show_in_navbar=False):
             build_tabs(choices, load_words(language))
             page.load(None, js=name_document(load_words(language)))
+            page.load(None, js=name_pictures(load_words(language)))
     refuse_links(load_words("en")("page.no_links"))
     keep_no_values()
     return page
@@ -77,6 +80,12 @@ def name_document(words: Words) -> str:
     return (
         f"() => {{ document.title = {title}; document.documentElement.lang = '{words.language}'; }}"
     )
+
+
+def name_pictures(words: Words) -> str:
+    """JavaScript that gives pictures without a text in their place one, now and later."""
+    texts = [words("page.example_alt"), words("page.picture_alt")]
+    return f"() => ({NAME_PICTURES.strip()})(...{json.dumps(texts, ensure_ascii=False)})"
 
 
 def build_tabs(choices: Choices, words: Words) -> None:
@@ -106,7 +115,7 @@ def build_tabs(choices: Choices, words: Words) -> None:
         with gr.Tab(words("page.figure1"), id="figure1"):
             figure1 = build_figure1_tab(choices, choice, words)
         with gr.Tab(words("page.models"), id="models") as models_tab:
-            build_models_tab(choice, models_tab, words)
+            build_models_tab(choices, choice, models_tab, words)
         with gr.Tab(words("page.batch"), id="batch"):
             build_batch_tab(choices, choice, words)
     connect_guide(guide, words, tabs, compare)

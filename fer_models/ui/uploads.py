@@ -10,7 +10,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 KEEP_UPLOADS_S = int(os.environ.get("FER_MODELS_KEEP_UPLOADS_S") or 3600)
@@ -47,12 +47,17 @@ def sweep(folder: Path, age_s: float, kept: Collection[str] = ()) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def start_sweeper(folder: Path, kept: Collection[str]) -> None:
-    """Sweep a folder from now on, as often and of files as old as gradio is told to."""
+def start_sweeper(folder: Path, kept: Collection[str], after: Callable[[], None]) -> None:
+    """Sweep a folder from now on, as often and of files as old as gradio is told to.
+
+    Args:
+        after: called after every sweep.
+    """
 
     def run() -> None:
         while True:
             time.sleep(SWEEP_EVERY_S)
             sweep(folder, KEEP_UPLOADS_S, kept)
+            after()
 
     threading.Thread(target=run, daemon=True).start()

@@ -1,16 +1,18 @@
 """The Models tab's functions: what the cards say, and that a visitor's text stays text."""
 
 import base64
+import gc
 import json
 import re
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fer_models.analysis import PAGE_NETWORKS
+from fer_models.analysis import PAGE_NETWORKS, Analyzer
 from fer_models.checkpoints import load_card
-from fer_models.choice import accept_upload, remove_upload
+from fer_models.choice import Choices, accept_upload, remove_upload
 from fer_models.official import LICENCE
 from fer_models.ui.models import (
     KINDS,
@@ -234,6 +236,7 @@ def test_choosing_and_going_back():
     assert choose("mfn", UPLOADED, {}, {}) == {}
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_upload_is_chosen_and_a_wrong_one_changes_nothing(language):
     words = load_words(language)
@@ -245,8 +248,11 @@ def test_an_upload_is_chosen_and_a_wrong_one_changes_nothing(language):
     kept, still, notice = upload(files[:1], again, again, words)
     assert kept == still == again
     assert "fer-problem" in notice and words("models.upload_pair") in notice
-    remove_uploads(again)
-    assert not Path(again["mfn"]).exists()
+    choices = Choices(Analyzer(()))
+    network = weakref.ref(choices.upload(again["mfn"])[0].network)
+    remove_uploads(again, choices)
+    gc.collect()
+    assert not Path(again["mfn"]).exists() and network() is None
 
 
 def test_an_uploads_card_is_shown_as_the_uploaders_word():
