@@ -33,6 +33,7 @@ from fer_models.ui import html
 from fer_models.ui.picture import explain_missing
 from fer_models.words import Words
 
+MAX_DRAWINGS = 2  # figures at once, in each language
 MAX_VISITORS = 4  # with a camera on at once, in each language: they share the processor
 FORGET_S = 10.0
 SILENT_S = 2.0  # a camera that is on sends its next frame sooner
@@ -155,6 +156,7 @@ class Visitors:
         self._visitors: dict[str, _Visitor] = {}
         self._chosen: dict[str, dict[str, str]] = {}
         self._guard = threading.Lock()
+        self.drawing = threading.Semaphore(MAX_DRAWINGS)
 
     def __len__(self) -> int:
         return len(self._visitors)
@@ -175,11 +177,18 @@ class Visitors:
         return self.choices.analyzer(self._chosen.get(choice, {}))
 
     def process(self, message: Message) -> LiveResult | None:
-        """The answer to a visitor's frame, or None where there is no room for another visitor."""
+        """The answer to a visitor's frame, or None where there is no room for another visitor.
+
+        Raises:
+            FrameError: while the visitor's last frame is looked at. The page's browser never sends
+                two; those who do must not wait, as few threads serve everybody.
+        """
         visitor = self._enter(message.key, message.choice)
         if visitor is None:
             return None
-        with visitor.lock:
+        if not visitor.lock.acquire(blocking=False):
+            raise FrameError("one at a time")
+        try:
             # Other weights' answers begin a strip of their own.
             if visitor.choice != message.choice:
                 visitor.session = LiveSession(self.analyzer(message.choice))
@@ -187,6 +196,8 @@ class Visitors:
             visitor.session.networks = message.networks
             result = visitor.session.process(message.frame)
             visitor.tracks, visitor.seen = result.tracks, self.clock()
+        finally:
+            visitor.lock.release()
         return result
 
     def table(self, key: str) -> str:
@@ -384,13 +395,19 @@ def trace(times_s: np.ndarray, values: np.ndarray) -> str:
     return path
 
 
-def answer_frame(visitors: Visitors, data, words: Words) -> dict:
-    """What the browser shows for a frame it sent, or only the `state` it stops with."""
+def answer_frame(visitors: Visitors, data, words: Words) -> dict | None:
+    """What the browser shows for a frame it sent, or only the `state` it stops with.
+
+    None while its last frame is looked at: then it tries again in a second.
+    """
     try:
         message = read_message(data)
     except FrameError:
         return {"state": "failed"}
-    result = visitors.process(message)
+    try:
+        result = visitors.process(message)
+    except FrameError:
+        return None
     if result is None:
         return {"state": "busy"}
     answers = {
@@ -413,11 +430,21 @@ def answer_frame(visitors: Visitors, data, words: Words) -> dict:
 
 
 def draw_frame(visitors: Visitors, data, words: Words) -> str:
-    """A figure of one frame's analysis, unsmoothed, as a PNG's data URL; "" where it cannot be."""
+    """A figure of one frame's analysis, unsmoothed, as a PNG's data URL; "" where it cannot be.
+
+    Nor can it while `MAX_DRAWINGS` others are drawn: who waits holds one of everybody's threads.
+    """
+    if not visitors.drawing.acquire(blocking=False):
+        return ""
     try:
-        message = read_message(data)
+        return _draw_frame(visitors, read_message(data), words)
     except FrameError:
         return ""
+    finally:
+        visitors.drawing.release()
+
+
+def _draw_frame(visitors: Visitors, message: Message, words: Words) -> str:
     session = LiveSession(visitors.analyzer(message.choice), message.networks)
     result = session.process(message.frame)
     if not result.networks:
@@ -459,7 +486,7 @@ def build_live_tab(choices: Choices, choice: gr.State, words: Words) -> None:
     """
     visitors = Visitors(choices)
 
-    def look(data) -> dict:
+    def look(data) -> dict | None:
         return answer_frame(visitors, data, words)
 
     def table(key) -> str:

@@ -1,5 +1,6 @@
 """Damaged and malicious input against the running page: python -m pytest -m hostile"""
 
+import base64
 import hashlib
 import http.server
 import io
@@ -9,6 +10,7 @@ import pickle
 import struct
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from tests.conftest import EXAMPLE, ROOT
 pytestmark = pytest.mark.hostile
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # the last two are refused
 MALFORMED_FILES = 200
+FRAMES = 40  # as many as gradio has threads
 
 
 def picture_bytes(kind: str) -> bytes:
@@ -209,6 +212,8 @@ def test_what_is_no_picture_is_no_row_of_figure_1(visitor):
     ["/etc/passwd", str(ROOT / "app.py"), str(ROOT / "requirements.txt"), "/proc/self/environ"],
 )
 def test_no_file_of_the_server_can_be_read(visitor, path):
+    shown = visitor.http.get(f"gradio_api/file={EXAMPLE}")
+    assert shown.status_code == 200 and shown.content == EXAMPLE.read_bytes()  # the route works
     for address in (
         f"gradio_api/file={path}",
         f"gradio_api/file=..%2f..%2f..%2f..{path.replace('/', '%2f')}",
@@ -275,3 +280,26 @@ def test_nothing_is_measured_or_kept_about_visitors(visitor):
     assert visitor.http.get("monitoring/summary").status_code >= 400
     config = visitor.http.get("config").json()
     assert config["analytics_enabled"] is False
+    assert config["run_history"] is False
+    assert visitor.http.get("gradio_api/runs").status_code == 404
+
+
+def test_a_flood_of_one_cameras_frames_leaves_the_page_answering(visitor):
+    parts = visitor.http.get("config").json()["components"]
+    camera = next(part for part in parts if part["props"].get("elem_id") == "live-camera")
+    frame = "data:image/jpeg;base64," + base64.b64encode(EXAMPLE.read_bytes()).decode()
+    data = {"key": "one", "frame": frame, "networks": ["mfn"], "heat": True, "strip": "mfn"}
+    body = {"data": data, "component_id": camera["id"], "fn_name": "look"}
+    body["session_hash"] = visitor.session
+
+    def look(_) -> dict | None:
+        answer = visitor.http.post("gradio_api/component_server", json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    with ThreadPoolExecutor(FRAMES) as pool:
+        answers = pool.map(look, range(2 * FRAMES))
+        assert_still_answers(visitor)
+        answers = list(answers)
+    assert any(answer and answer.get("box") for answer in answers)
+    assert answers.count(None) > FRAMES  # turned away, in place of holding a thread each

@@ -318,27 +318,52 @@ def test_a_visitor_who_only_goes_is_forgotten(mfn):
     assert len(visitors) == 1
 
 
-def test_one_visitors_frames_are_never_looked_at_at_once(mfn, monkeypatch):
-    inside, most = [0], [0]
+@pytest.fixture
+def held(monkeypatch):
+    """Every frame is looked at until the event is set; those that are can be counted."""
+    go, entered = threading.Event(), threading.Semaphore(0)
     process = live.LiveSession.process
 
-    def watched(self, frame):
-        inside[0] += 1
-        most[0] = max(most[0], inside[0])
-        time.sleep(0.05)
-        try:
-            return process(self, frame)
-        finally:
-            inside[0] -= 1
+    def wait(self, frame):
+        entered.release()
+        assert go.wait(30)
+        return process(self, frame)
 
-    monkeypatch.setattr(live.LiveSession, "process", watched)
-    visitors, read = Visitors(Choices(mfn)), read_message(message(picture()))
-    threads = [threading.Thread(target=visitors.process, args=(read,)) for _ in range(3)]
+    monkeypatch.setattr(live.LiveSession, "process", wait)
+    yield go, entered
+    go.set()
+
+
+def test_a_second_frame_of_a_visitor_is_turned_away_at_once_and_the_next_answered(mfn, held):
+    go, entered = held
+    visitors, data, answers = Visitors(Choices(mfn)), message(picture()), []
+    first = threading.Thread(target=lambda: answers.append(answer_frame(visitors, data, ENGLISH)))
+    first.start()
+    assert entered.acquire(timeout=30)
+    assert answer_frame(visitors, data, ENGLISH) is None
+    go.set()
+    first.join()
+    assert "line" in answers[0] and "line" in answer_frame(visitors, data, ENGLISH)
+
+
+def test_few_figures_are_drawn_at_once_and_no_other_waits(mfn, held):
+    go, entered = held
+    visitors, drawn = Visitors(Choices(mfn)), []
+    data = message(picture(("surprise", 120, 400)))
+    threads = [
+        threading.Thread(target=lambda: drawn.append(live.draw_frame(visitors, data, ENGLISH)))
+        for _ in range(live.MAX_DRAWINGS)
+    ]
     for thread in threads:
         thread.start()
+        assert entered.acquire(timeout=30)
+    assert live.draw_frame(visitors, data, ENGLISH) == ""
+    go.set()
     for thread in threads:
         thread.join()
-    assert most[0] == 1
+    assert all(url.startswith("data:image/png") for url in drawn)
+    assert live.draw_frame(visitors, {}, ENGLISH) == ""  # and gives its place back
+    assert live.draw_frame(visitors, data, ENGLISH)
 
 
 def test_what_the_browser_says_by_itself_is_there_in_both_languages():
