@@ -147,15 +147,22 @@ def find_checkpoint(name_or_file: str | Path) -> Path:
     """The weights file of a shipped name, or of a path to a weights file or card.
 
     Raises:
-        CheckpointError: if there is none; the message lists the shipped ones.
+        CheckpointError: if there is none; the message lists the shipped ones, or says which file
+            is missing beside its card.
     """
-    for folder in (SHIPPED_FOLDER, DOWNLOADED_FOLDER):
-        named = folder / f"{name_or_file}.safetensors"
-        if named.is_file():
-            return named
-    file = Path(name_or_file)
-    if file.suffix in {".safetensors", ".json"} and file.with_suffix(".safetensors").is_file():
-        return file.with_suffix(".safetensors")
+    candidates = [
+        folder / f"{name_or_file}.safetensors" for folder in (SHIPPED_FOLDER, DOWNLOADED_FOLDER)
+    ]
+    if Path(name_or_file).suffix in {".safetensors", ".json"}:
+        candidates.append(Path(name_or_file).with_suffix(".safetensors"))
+    for file in candidates:
+        if file.is_file():
+            return file
+    for file in candidates:
+        if file.with_suffix(".json").is_file():
+            raise CheckpointError(
+                f"{file}: these weights are missing beside their card; restore them."
+            )
     raise CheckpointError(
         f"No checkpoint {str(name_or_file)!r}. Shipped: "
         f"{', '.join(shipped_checkpoints()) or 'none'}. "

@@ -37,7 +37,7 @@ MAX_ARGUMENT = 8  # heads, strides: no network of ours takes more
 MAX_SIDE_PX = 256
 MAP_SIDE = 7
 MAX_MESSAGE = 300
-LOADED_UPLOADS = 3  # one visitor's, or the last ones of several
+LOADED_PARAMETERS = 31_667_720  # of all uploads in memory: as many as the shipped three have
 UPLOAD_NAME = "uploaded"
 
 
@@ -196,8 +196,9 @@ def check_network(checkpoint: Checkpoint) -> None:
 class Choices:
     """Hands every visitor an analyzer with the checkpoints that they chose.
 
-    Installed checkpoints are few and stay loaded in the shared analyzer. Of the uploaded ones, only
-    the last used stay in memory. Safe to share between threads.
+    Installed checkpoints are few and stay loaded in the shared analyzer. Of the uploaded ones, the
+    last used stay in memory, as many as have no more parameters than the shipped three together.
+    Safe to share between threads.
     """
 
     def __init__(self, analyzer: Analyzer):
@@ -227,12 +228,18 @@ class Choices:
             if not Path(file).is_file():
                 raise UploadError("upload_gone")
             if file not in self._uploads:
+                self._make_room(load_card(file).parameters)
                 checkpoint = load_network(file)
                 self._uploads[file] = checkpoint, build_runner(checkpoint, "torch")
             self._uploads.move_to_end(file)
-            while len(self._uploads) > LOADED_UPLOADS:
-                self._uploads.popitem(last=False)
             return self._uploads[file]
+
+    def _make_room(self, parameters: int) -> None:
+        """Free uploads, the longest unused first, before another with so many is loaded."""
+        held = sum(checkpoint.card.parameters for checkpoint, _ in self._uploads.values())
+        while self._uploads and held + parameters > LOADED_PARAMETERS:
+            _, (checkpoint, _) = self._uploads.popitem(last=False)
+            held -= checkpoint.card.parameters
 
     def forget_deleted(self) -> None:
         """Free the weights whose files are gone, because their visitor is or they grew old."""

@@ -132,6 +132,14 @@ def test_a_message_does_not_say_where_the_repository_lies():
     assert str(CheckpointError(f"{file}: damaged")) == "assets/checkpoints/mfn.safetensors: damaged"
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+def test_weights_that_are_missing_beside_their_card_are_named(saved_mfn, tmp_path, suffix):
+    file = copy_of(saved_mfn, tmp_path)
+    file.unlink()
+    with pytest.raises(CheckpointError, match=r"toy\.safetensors: these weights are missing"):
+        load_network(file.with_suffix(suffix))
+
+
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(CheckpointError, match="Shipped"):
         load_network("nobody")

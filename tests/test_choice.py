@@ -9,7 +9,6 @@ import pytest
 from fer_models.analysis import Analyzer
 from fer_models.checkpoints import load_card, save_checkpoint
 from fer_models.choice import (
-    LOADED_UPLOADS,
     Choices,
     UploadError,
     accept_upload,
@@ -63,15 +62,15 @@ def test_an_upload_answers_in_its_networks_column_for_its_visitor_alone(upload, 
     assert not Path(path).parent.exists()
 
 
-def test_only_the_last_uploads_stay_in_memory(upload):
+def test_only_the_last_uploads_stay_in_memory(saved, upload, monkeypatch):
+    monkeypatch.setattr("fer_models.choice.LOADED_PARAMETERS", 2 * load_card(saved).parameters)
     choices = Choices(Analyzer(()))
-    paths = [accept_upload(upload())[0] for _ in range(LOADED_UPLOADS + 1)]
-    first = choices.upload(paths[0])
+    paths = [accept_upload(upload())[0] for _ in range(3)]
+    first, second = choices.upload(paths[0]), choices.upload(paths[1])
+    assert choices.upload(paths[0]) is first  # and is now the last used
+    choices.upload(paths[2])
     assert choices.upload(paths[0]) is first
-    for path in paths[1:]:
-        choices.upload(path)
-    assert choices.upload(paths[-1])[0].network is not first[0].network
-    assert choices.upload(paths[0]) is not first  # it was put out and is loaded anew
+    assert choices.upload(paths[1]) is not second  # it was put out and is loaded anew
     for path in paths:
         remove_upload(path)
 

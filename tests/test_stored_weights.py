@@ -9,8 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fer_models.checkpoints import CheckpointError, find_checkpoint, load_network, sha256_of
-from fer_models.choice import LOADED_UPLOADS, Choices
+from fer_models.analysis import Analyzer
+from fer_models.checkpoints import (
+    CheckpointError,
+    find_checkpoint,
+    load_card,
+    load_network,
+    sha256_of,
+)
+from fer_models.choice import LOADED_PARAMETERS, Choices
 from fer_models.engines import Runner
 from tests.conftest import SHIPPED
 
@@ -60,19 +67,39 @@ def live_runners() -> int:
     return sum(type(thing) is Runner for thing in gc.get_objects())
 
 
-def test_all_visitors_share_the_networks_and_few_uploads_are_held(analyzer, saved_mfn, tmp_path):
+def copy_shipped(name: str, file: Path) -> str:
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(find_checkpoint(name).with_suffix(suffix), file.with_suffix(suffix))
+    return str(file)
+
+
+def test_uploads_may_hold_what_the_shipped_networks_hold():
+    assert sum(load_card(name).parameters for name in SHIPPED) == LOADED_PARAMETERS
+
+
+def test_all_visitors_share_the_networks_and_uploads_hold_no_more(analyzer, tmp_path):
     shared = {name: analyzer.runner(name) for name in SHIPPED}
-    uploads = []
-    for number in range(LOADED_UPLOADS + 1):
-        uploads.append(tmp_path / f"{number}.safetensors")
-        for suffix in (".safetensors", ".json"):
-            shutil.copy(saved_mfn[0].with_suffix(suffix), uploads[-1].with_suffix(suffix))
     choices, before = Choices(analyzer), live_runners()
-    for file in uploads:  # every visitor has an own MFN
-        visitor, again = (choices.analyzer({"mfn": str(file)}) for _ in range(2))
+    for number in range(
+        12
+    ):  # every visitor has an own MFN: twelve have more than the three shipped
+        file = copy_shipped("mfn", tmp_path / f"{number}.safetensors")
+        visitor, again = (choices.analyzer({"mfn": file}) for _ in range(2))
         assert visitor.runner("mfn") is again.runner("mfn") is not shared["mfn"]
         for name in set(SHIPPED) - {"mfn"}:
             assert visitor.runner(name) is shared[name]
+        held = (live_runners() - before) * load_card("mfn").parameters
+        assert held <= LOADED_PARAMETERS
     swapped = choices.analyzer({"mfn": "resnet50"})  # an installed one
     assert swapped.runner("mfn") is shared["resnet50"]
-    assert live_runners() - before == LOADED_UPLOADS
+
+
+def test_a_visitors_whole_set_is_held_and_a_large_upload_puts_out_what_it_needs(tmp_path):
+    choices = Choices(Analyzer(()))
+    mine = {name: copy_shipped(name, tmp_path / f"{name}.safetensors") for name in SHIPPED}
+    runners = {name: choices.upload(file)[1] for name, file in mine.items()}
+    assert all(choices.upload(file)[1] is runners[name] for name, file in mine.items())
+    before = live_runners()
+    del runners
+    choices.upload(copy_shipped("resnet50", tmp_path / "another.safetensors"))
+    assert live_runners() == before - 2  # the longest unused go first: all three for this one
