@@ -20,6 +20,7 @@ from training.datasets.source import data_name
 from training.distributed import Workers, refuse_several_processes
 from training.engine import BFLOAT16_HELP, NotFinished, Run
 from training.evaluate import predict_logits
+from training.memory import keep_freed_memory
 from training.metrics import Metrics, measure
 from training.recipe import SET_HELP, Recipe, load_recipe
 from training.records import BFLOAT16, read_record, write_json
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="stop after that many; call again to go on")
     parser.add_argument("--bfloat16", action="store_true", help=BFLOAT16_HELP)
     arguments = parser.parse_args()
+    keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     name = data_name(arguments.data)
     if arguments.folds < 2:

@@ -21,6 +21,7 @@ from training.datasets import SPLITS, load_faces
 from training.datasets.source import data_name
 from training.distributed import refuse_several_processes
 from training.engine import BFLOAT16_HELP, NotFinished, Run
+from training.memory import keep_freed_memory
 from training.recipe import Recipe, load_recipe
 from training.records import BFLOAT16, read_record, write_json
 from training.results import write_table
@@ -250,6 +251,7 @@ def main() -> None:
     )
     parser.add_argument("--bfloat16", action="store_true", help=BFLOAT16_HELP)
     arguments = parser.parse_args()
+    keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     name, data = arguments.table, arguments.data
     kind = data.partition(":")[0]

@@ -12,6 +12,7 @@ from training.datasets.face_set import FaceSet
 from training.datasets.source import data_name
 from training.distributed import join_workers, leave_workers
 from training.engine import BFLOAT16_HELP, Diverged, NotFinished, NotWritten, Run
+from training.memory import keep_freed_memory
 from training.recipe import SET_HELP, Recipe, load_recipe
 
 
@@ -43,6 +44,7 @@ def main() -> None:
     )
     parser.add_argument("--bfloat16", action="store_true", help=BFLOAT16_HELP)
     arguments = parser.parse_args()
+    keep_freed_memory()
     workers = join_workers()
     level = logging.INFO if workers.is_first else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
