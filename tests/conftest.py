@@ -21,13 +21,18 @@ EXAMPLE = ROOT / "assets" / "examples" / "eileen_collins.jpg"
 # The page's networks whose weights are shipped; one without any has a column that says so.
 SHIPPED = tuple(name for name in PAGE_NETWORKS if name in shipped_checkpoints())
 SHARED = ROOT.parent / "shared"
-# "required" where the shared material must be there: a test that lacks a part of it then fails.
+# "required" where the shared material must be there, and all packages: a test that lacks a part of
+# them then fails.
 SHARED_VARIABLE = "FER_MODELS_SHARED"
+
+
+def give_up(why: str) -> None:
+    """Skip this test; or fail it, where nothing may be missing."""
+    (pytest.fail if os.environ.get(SHARED_VARIABLE) == "required" else pytest.skip)(why)
 
 
 def _folder_or_skip(folder: Path, content: str) -> Path:
     if not folder.is_dir():
-        give_up = pytest.fail if os.environ.get(SHARED_VARIABLE) == "required" else pytest.skip
         give_up(f"{content} not found: no folder {'/'.join(folder.parts[-3:])}")
     return folder
 

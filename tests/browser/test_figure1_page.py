@@ -26,7 +26,11 @@ def test_one_click_draws_the_seven_drawn_faces(tab, screenshot):
     tab.wait_for_selector("#figure1-line progress")
     tab.wait_for_selector("#figure1-image img", timeout=120_000)
     assert [row["name"] for row in download_record(tab)["rows"]] == list(SLOTS)
-    assert tab.locator("#figure1-pdf").is_enabled()
+    for kind, beginning in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
+        with tab.expect_download(timeout=60_000) as download:
+            tab.locator(f"#figure1-{kind}").click()
+        assert download.value.suggested_filename == f"figure1.{kind}"
+        assert download.value.path().read_bytes().startswith(beginning)
     screenshot("figure1")
     tab.click("#figure1-clear")
     tab.wait_for_selector("#figure1-line >> text=have changed; draw again")

@@ -171,6 +171,38 @@ def test_bad_pictures_get_a_message_and_the_page_goes_on(tab, tmp_path, kind):
     wait_for_results(tab)
 
 
+def test_a_picture_without_a_face_can_be_taken_whole(tab, tmp_path):
+    Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
+    upload(tab, tmp_path / "grey.png")
+    tab.locator("#take-whole").click(timeout=60_000)
+    wait_for_results(tab)
+    assert tab.locator("#face-crop input").is_checked()
+    tab.wait_for_selector("#take-whole", state="hidden")
+
+
+ODD_PICTURES = ("animated.gif", "transparent.png", "sixteen-bits.png", "cmyk.jpg", "exif.jpg")
+
+
+@pytest.mark.parametrize("kind", ODD_PICTURES)
+def test_an_odd_picture_that_is_uploaded_gets_results(tab, tmp_path, kind):
+    upload(tab, write_odd_picture(kind, tmp_path))
+    wait_for_results(tab)
+    assert "happiness" in tab.locator("#agreement").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [("pixel.png", "No face was found"), ("bomb.png", "over 50 megapixels")]
+)
+def test_a_pixel_or_a_bomb_that_is_uploaded_gets_a_message(tab, tmp_path, kind, message):
+    file = tmp_path / kind
+    if kind == "pixel.png":
+        Image.new("RGB", (1, 1)).save(file)
+    else:
+        file.write_bytes(png_header(10_000, 10_000))
+    upload(tab, file)
+    tab.wait_for_selector(f"#agreement .fer-problem:has-text('{message}')", timeout=60_000)
+
+
 def test_a_second_picture_in_a_hurry_gets_its_own_results(tab, tmp_path):
     upload(tab, EXAMPLE)
     tab.wait_for_selector("#card-ddamfn img", timeout=60_000)
@@ -353,9 +385,7 @@ def write_odd_picture(kind: str, folder: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize(
-    "kind", ["animated.gif", "transparent.png", "sixteen-bits.png", "cmyk.jpg", "exif.jpg"]
-)
+@pytest.mark.parametrize("kind", ODD_PICTURES)
 def test_odd_pictures_get_the_answers_of_the_plain_one(client, tmp_path, kind):
     (face,) = analyze(client, write_odd_picture(kind, tmp_path))["faces"]
     left, top, right, bottom = face["box_xyxy"]
@@ -371,3 +401,18 @@ def test_a_pixel_has_no_face_and_a_bomb_is_refused_in_words(client, tmp_path):
     with pytest.raises(AppError, match="over 50 megapixels"):
         analyze(client, tmp_path / "bomb.png")
     assert analyze(client, EXAMPLE)["faces"]
+
+
+COPY_PICTURE = """async bytes => {
+  const blob = new Blob([new Uint8Array(bytes)], {type: "image/png"})
+  await navigator.clipboard.write([new ClipboardItem({"image/png": blob})])
+}"""
+
+
+def test_a_picture_can_be_pasted(tab, tmp_path):
+    Image.open(EXAMPLE).save(tmp_path / "copied.png")
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.evaluate(COPY_PICTURE, list((tmp_path / "copied.png").read_bytes()))
+    tab.locator("#picture").get_by_label("Paste from clipboard").click()
+    wait_for_results(tab)
+    assert "happiness" in tab.locator("#agreement").inner_text()
