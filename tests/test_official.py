@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from fer_models import __main__, checkpoints, official
-from fer_models.checkpoints import CheckpointError, load_network
+from fer_models.checkpoints import CheckpointError, load_card, load_network
 from fer_models.expressions import EXPRESSIONS
 from fer_models.networks import NETWORKS
 from fer_models.official import PUBLISHED, PublishedFile, download_official, import_official
@@ -70,6 +70,23 @@ def test_the_golden_ddamfn_imports_and_answers_as_the_authors_module(
     assert relative_error(features[:, ::8], expected["features"]) < 1e-4
     assert (attention[:, 0] - expected["head0"]).abs().max() < 1e-4
     assert (attention[:, 1] - expected["head1"]).abs().max() < 1e-4
+
+
+def test_the_command_imports_a_file_and_refuses_another_in_one_line(
+    save, tmp_path, monkeypatch, capsys
+):
+    good = save(published_state())
+    command = ["fer_models", "import-official", str(good), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", command)
+    assert __main__.main() == 0
+    assert good.stem in capsys.readouterr().out
+    assert load_card(tmp_path / "out" / f"{good.stem}.safetensors").network == "ddamfn"
+    (tmp_path / "other.pth").write_bytes(b"no torch file")
+    monkeypatch.setattr("sys.argv", [*command[:2], str(tmp_path / "other.pth"), *command[3:]])
+    assert __main__.main() == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and "other.pth" in said.err
+    assert not list((tmp_path / "out").glob("other*"))
 
 
 def test_the_golden_mfn_module_imports_as_a_trunk(golden_folder, expected, tmp_path):

@@ -14,6 +14,7 @@ from fer_models.checkpoints import load_network, save_checkpoint
 from fer_models.networks import NETWORKS
 from fer_models.preprocessing import Preprocessing
 from tests.conftest import give_up
+from training import export
 from training.export import export_onnx
 
 
@@ -57,3 +58,20 @@ def test_a_missing_package_is_named_with_the_fix(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="pip install onnx"):
         export_onnx(save(tmp_path, "toy", 12), tmp_path / "network.onnx")
     assert not (tmp_path / "network.onnx").exists()
+
+
+def test_the_command_writes_beside_the_weights_and_refuses_an_unknown_name(
+    tmp_path, monkeypatch, capsys
+):
+    for package in ("onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            give_up(f"{package} is not installed")
+    checkpoint = save(tmp_path, "toy", 12)
+    monkeypatch.setattr(sys, "argv", ["export", "--checkpoint", checkpoint, "--format", "onnx"])
+    export.main()
+    file = tmp_path / "toy.onnx"
+    assert capsys.readouterr().out.startswith(f"{file}, ") and file.stat().st_size > 0
+    monkeypatch.setattr(sys, "argv", ["export", "--checkpoint", "nobody"])
+    with pytest.raises(SystemExit, match="2"):
+        export.main()
+    assert "No checkpoint 'nobody'" in capsys.readouterr().err
