@@ -37,7 +37,9 @@ MAX_ARGUMENT = 8  # heads, strides: no network of ours takes more
 MAX_SIDE_PX = 256
 MAP_SIDE = 7
 MAX_MESSAGE = 300
-LOADED_PARAMETERS = 31_667_720  # of all uploads in memory: as many as the shipped three have
+# Of all uploads in memory together: a ResNet-50 and a DDAMFN of any number of heads. With the
+# shipped three that is less than two sets of weights.
+LOADED_PARAMETERS = 27_900_000
 UPLOAD_NAME = "uploaded"
 
 
@@ -197,8 +199,8 @@ class Choices:
     """Hands every visitor an analyzer with the checkpoints that they chose.
 
     Installed checkpoints are few and stay loaded in the shared analyzer. Of the uploaded ones, the
-    last used stay in memory, as many as have no more parameters than the shipped three together.
-    Safe to share between threads.
+    last used stay in memory, as many as have no more than `LOADED_PARAMETERS` together. Safe to
+    share between threads.
     """
 
     def __init__(self, analyzer: Analyzer):
