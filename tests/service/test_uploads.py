@@ -1,5 +1,6 @@
 """Visitors' files are deleted while the page runs and when it ends: python -m pytest -m hostile"""
 
+import signal
 import time
 from pathlib import Path
 
@@ -66,3 +67,16 @@ def test_nothing_of_a_visit_stays_and_an_ended_page_leaves_nothing(tmp_path):
         visitor.upload("late.png", b"just before the end")
         assert "late.png" in names(uploads)
     assert list(uploads.iterdir()) == []
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN,
+    reason="nothing here tells a page that its terminal was closed",
+)
+def test_a_page_whose_terminal_is_closed_leaves_nothing(tmp_path):
+    with running_page(tmp_path) as page:
+        Visitor(page.url).upload("late.png", b"just before the end")
+        assert "late.png" in names(page.uploads)
+        page.process.send_signal(signal.SIGHUP)
+        page.process.wait(20)
+    assert list(page.uploads.iterdir()) == []
