@@ -9,6 +9,8 @@ from pathlib import Path
 from fer_models.ui import CSS_FILE
 from fer_models.ui.uploads import own_folder, start_sweeper
 
+ENDINGS = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -18,12 +20,19 @@ def main() -> None:
         "--share", action="store_true", help="a public link through gradio's server"
     )
     arguments = parser.parse_args()
-    # Told to end, or with its terminal closed, the page must not leave its visitors' files behind.
-    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+    for number in ENDINGS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as after nohup
-            signal.signal(number, lambda *_: sys.exit())
+            signal.signal(number, end)
     with own_folder() as folder:
         serve(arguments, folder)
+
+
+def end(*_) -> None:
+    """Leave nothing of the visitors' behind, however often one says so: a terminal that is closed
+    says it twice, and the second time must not break off the deletion."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit()
 
 
 def serve(arguments: argparse.Namespace, uploads: Path) -> None:

@@ -150,6 +150,10 @@ class Analyzer:
                 self._runners[name] = build_runner(self.checkpoint(name), self.engine)
             return self._runners[name]
 
+    def loaded(self, name: str) -> tuple[Checkpoint, Runner]:
+        """A network's checkpoint and its runner; raises as `checkpoint` does."""
+        return self.checkpoint(name), self.runner(name)
+
     def warm_up(self) -> None:
         """Load everything, so that the next analysis need not: libraries, detector, networks."""
         self.analyze(np.full((CROP_SIZE_PX, CROP_SIZE_PX, 3), 128, np.uint8), face_crop=True)
@@ -237,7 +241,8 @@ class Analyzer:
         Raises:
             CheckpointError: if the network's files are missing or damaged.
         """
-        card, runner = self.checkpoint(name).card, self.runner(name)
+        checkpoint, runner = self.loaded(name)
+        card = checkpoint.card
         answers = [np.empty((0, len(card.labels)), np.float32)]
         for batch in _batches(crops, runner.batch_faces):
             with torch.no_grad():
@@ -259,7 +264,8 @@ class Analyzer:
             raise ValueError(f"Unknown method {method!r}; use one of {', '.join(METHODS)}.")
 
         def explain(name: str) -> list[NetworkResult]:
-            card, runner = self.checkpoint(name).card, self.runner(name)
+            checkpoint, runner = self.loaded(name)
+            card = checkpoint.card
             for expression in filter(None, (target, minus)):
                 _position(card, expression)  # whether or not there is a face
             return [

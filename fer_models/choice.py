@@ -225,8 +225,8 @@ class Choices:
         Raises:
             UploadError: if it was deleted meanwhile.
         """
-        self.forget_deleted()
         with self._lock:
+            self._forget_deleted()
             if not Path(file).is_file():
                 raise UploadError("upload_gone")
             if file not in self._uploads:
@@ -234,20 +234,34 @@ class Choices:
                 checkpoint = load_network(file)
                 self._uploads[file] = checkpoint, build_runner(checkpoint, "torch")
             self._uploads.move_to_end(file)
-            return self._uploads[file]
+            loaded = self._uploads[file]
+            self._forget_deleted()  # who deleted some meanwhile did not wait
+            return loaded
 
     def _make_room(self, parameters: int) -> None:
-        """Free uploads, the longest unused first, before another with so many is loaded."""
-        held = sum(checkpoint.card.parameters for checkpoint, _ in self._uploads.values())
-        while self._uploads and held + parameters > LOADED_PARAMETERS:
-            _, (checkpoint, _) = self._uploads.popitem(last=False)
-            held -= checkpoint.card.parameters
+        """Free uploads before another with so many is loaded: the smallest one that is enough, else
+        the longest unused. A visitor's three networks take turns, and whoever was used longest ago
+        would always be the next one needed."""
+        sizes = {file: loaded.card.parameters for file, (loaded, _) in self._uploads.items()}
+        while sizes and (excess := sum(sizes.values()) + parameters - LOADED_PARAMETERS) > 0:
+            enough = [file for file in sizes if sizes[file] >= excess]
+            file = min(enough, key=sizes.get) if enough else next(iter(sizes))
+            del sizes[file], self._uploads[file]
 
     def forget_deleted(self) -> None:
-        """Free the weights whose files are gone, because their visitor is or they grew old."""
-        with self._lock:
-            for file in [file for file in self._uploads if not Path(file).is_file()]:
-                del self._uploads[file]
+        """Free the weights whose files are gone, because their visitor is or they grew old.
+
+        It never waits: who is loading weights does it afterwards.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                self._forget_deleted()
+            finally:
+                self._lock.release()
+
+    def _forget_deleted(self) -> None:
+        for file in [file for file in self._uploads if not Path(file).is_file()]:
+            del self._uploads[file]
 
 
 class _ChosenAnalyzer(Analyzer):
@@ -256,6 +270,12 @@ class _ChosenAnalyzer(Analyzer):
     def __init__(self, choices: Choices, choice: dict[str, str]):
         vars(self).update(vars(choices.shared))  # made for every event, so it makes nothing anew
         self._choices, self._choice = choices, choice
+
+    def loaded(self, name: str) -> tuple[Checkpoint, Runner]:
+        chosen = self._choice.get(name, name)
+        if is_upload(chosen):
+            return self._choices.upload(chosen)
+        return self._choices.shared.loaded(chosen)
 
     def checkpoint(self, name: str) -> Checkpoint:
         chosen = self._choice.get(name, name)

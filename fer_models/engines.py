@@ -124,21 +124,18 @@ def build_runner(
     Raises:
         ValueError: see `choose_engine`.
     """
-
-    def compiled_runner(checkpoint: Checkpoint) -> Runner:
-        return openvino_runner(checkpoint, precision=precision)
-
-    ways = [compiled_runner] if choose_engine(engine) == "openvino" else []
+    compiled = functools.partial(openvino_runner, precision=precision)
+    ways = {"openvino": compiled} if choose_engine(engine) == "openvino" else {}
     if torch.cuda.is_available():
-        ways.append(gpu_runner)
+        ways["gpu"] = gpu_runner
         if _asked(engine) == "auto" and _is_installed("openvino"):
-            ways.append(compiled_runner)
-    for way in ways:
+            ways["openvino"] = compiled
+    for way, make in ways.items():
         try:
-            return way(checkpoint)
+            return make(checkpoint)
         except Exception as error:  # whatever it meets, torch on the CPU has the same answer
             name = checkpoint.card.name
-            logger.warning("%s: %s failed, so another runs it: %s", name, way.__name__, error)
+            logger.warning("%s: %s failed, so another runs it: %s", name, way, error)
     return torch_runner(checkpoint)
 
 

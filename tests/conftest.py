@@ -1,5 +1,6 @@
 """Fixtures: the example photograph, and folders beside the repository that may be absent."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -21,14 +22,22 @@ EXAMPLE = ROOT / "assets" / "examples" / "eileen_collins.jpg"
 # The page's networks whose weights are shipped; one without any has a column that says so.
 SHIPPED = tuple(name for name in PAGE_NETWORKS if name in shipped_checkpoints())
 SHARED = ROOT.parent / "shared"
-# "required" where the shared material must be there, and all packages: a test that lacks a part of
-# them then fails.
-SHARED_VARIABLE = "FER_MODELS_SHARED"
+# "all" where nothing may be missing: a test that lacks the shared material or a package then fails.
+TESTS_VARIABLE = "FER_MODELS_TESTS"
 
 
 def give_up(why: str) -> None:
-    """Skip this test; or fail it, where nothing may be missing."""
-    (pytest.fail if os.environ.get(SHARED_VARIABLE) == "required" else pytest.skip)(why)
+    """Skip this test, or this file; fail it where nothing may be missing."""
+    if os.environ.get(TESTS_VARIABLE) == "all":
+        pytest.fail(why)
+    pytest.skip(why, allow_module_level=True)
+
+
+def require_packages(*names: str) -> None:
+    """Give up where a package is not installed."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            give_up(f"{name} is not installed")
 
 
 def _folder_or_skip(folder: Path, content: str) -> Path:

@@ -6,7 +6,6 @@ agreed label train in every fold and are measured in none.
 
 import argparse
 import logging
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from training.datasets import SPLITS, load_faces
 from training.datasets.face_set import NO_LABEL, FaceSet
 from training.datasets.source import data_name
 from training.distributed import Workers, refuse_several_processes
-from training.engine import BFLOAT16_HELP, NotFinished, Run
+from training.engine import BFLOAT16_HELP, NotFinished, Run, deadline_in, minutes_until
 from training.evaluate import predict_logits
 from training.memory import keep_freed_memory
 from training.metrics import Metrics, measure
@@ -57,10 +56,13 @@ def run_fold(
     fold: int,
     out: Path,
     kind: str,
-    minutes: float | None,
+    deadline: float | None,
     bfloat16: bool = False,
 ) -> Metrics:
     """Train on all folds but one and measure on that one, uncorrected; kept in `out`'s folder.
+
+    Args:
+        deadline: when training must stop, as `time.monotonic` counts.
 
     Raises:
         NotFinished: if the minutes ran out; the next call goes on.
@@ -83,7 +85,7 @@ def run_fold(
     train_faces = faces.subset(numbers != fold)
     run = Run(recipe, train_faces, held_out, folder, resume=True, bfloat16=bfloat16)
     write_json(file, {**origin, "metrics": None})  # a fold that is broken off says whose it is
-    run.train(minutes)
+    run.train(minutes_until(deadline))
     run.export("checkpoint", kind)
     metrics = measure_checkpoint(folder / "checkpoint.safetensors", held_out, recipe.test_flip)
     write_json(file, {**origin, "metrics": asdict(metrics)})
@@ -112,6 +114,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="stop after that many; call again to go on")
     parser.add_argument("--bfloat16", action="store_true", help=BFLOAT16_HELP)
     arguments = parser.parse_args()
+    deadline = deadline_in(arguments.minutes)
     keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     name = data_name(arguments.data)
@@ -123,15 +126,11 @@ def main() -> None:
         split = SPLITS.get(arguments.data.partition(":")[0], ("",))[0]
         faces = load_faces(arguments.data, split, recipe.preprocessing, recipe.fer2013_weight)
         numbers = stratified_folds(faces.labels, arguments.folds)
-        began, results = time.monotonic(), []
-        for fold in range(arguments.folds):
-            left = arguments.minutes
-            if left is not None:
-                left = max(0.0, left - (time.monotonic() - began) / 60)
-            bfloat16 = arguments.bfloat16
-            results.append(
-                run_fold(recipe, faces, numbers, fold, arguments.out, name, left, bfloat16)
-            )
+        out, bfloat16 = arguments.out, arguments.bfloat16
+        results = [
+            run_fold(recipe, faces, numbers, fold, out, name, deadline, bfloat16)
+            for fold in range(arguments.folds)
+        ]
     except ValueError as error:
         parser.exit(2, f"{error}\n")
     except NotFinished as stopped:

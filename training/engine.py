@@ -68,6 +68,16 @@ LICENCES = {
 OTHER_LICENCE = "Weights: whatever the terms of the training data allow."
 
 
+def deadline_in(minutes: float | None) -> float | None:
+    """When so many minutes are over, as `time.monotonic` counts; None if there is no limit."""
+    return None if minutes is None else time.monotonic() + 60 * minutes
+
+
+def minutes_until(deadline: float | None) -> float | None:
+    """What is left, 0 if nothing; None if there is no limit."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic()) / 60
+
+
 class NotFinished(RuntimeError):
     """The minutes ran out before the schedule did; the state is saved."""
 
@@ -300,9 +310,12 @@ class Run:
         return images.contiguous(memory_format=torch.channels_last), targets
 
     def _require_same_step(self) -> None:
-        """All processes go on from one state: on several machines the folder has to be shared."""
+        """All processes go on from one state: on several machines the folder has to be shared.
+
+        What teachers said before the first step is part of it.
+        """
         steps = torch.zeros(self.workers.size, device=self.device)
-        steps[self.workers.rank] = self.step
+        steps[self.workers.rank] = 2 * self.step + (self.taught is not None)
         self.workers.sum_in_place(steps)
         if steps.min() != steps.max():
             raise ValueError(

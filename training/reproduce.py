@@ -10,7 +10,6 @@ import functools
 import json
 import logging
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from training.crossval import measure_checkpoint, run_fold, stratified_folds
 from training.datasets import SPLITS, load_faces
 from training.datasets.source import data_name
 from training.distributed import refuse_several_processes
-from training.engine import BFLOAT16_HELP, NotFinished, Run
+from training.engine import BFLOAT16_HELP, NotFinished, Run, deadline_in, minutes_until
 from training.memory import keep_freed_memory
 from training.recipe import Recipe, load_recipe
 from training.records import BFLOAT16, read_record, write_json
@@ -144,16 +143,12 @@ def run_job(job: Job, data: str, load: Callable, deadline: float | None) -> None
     kind = data.partition(":")[0]
     train_split, validation_split, test_split = SPLITS[kind]
     train_faces = load(train_split, job.recipe.preprocessing, job.recipe.fer2013_weight)
-
-    def minutes_left() -> float | None:
-        return None if deadline is None else max(0.0, deadline - time.monotonic()) / 60
-
     if job.row.fold is not None:
         numbers = stratified_folds(train_faces.labels, FOLDS, job.recipe.seed)
         out = job.folder.parent
-        fold, left = job.row.fold, minutes_left()
+        fold = job.row.fold
         metrics = run_fold(
-            job.recipe, train_faces, numbers, fold, out, job.data, left, job.bfloat16
+            job.recipe, train_faces, numbers, fold, out, job.data, deadline, job.bfloat16
         )
     else:
         # All splits before any training: what is missing or corrupt is found out at once.
@@ -167,7 +162,7 @@ def run_job(job: Job, data: str, load: Callable, deadline: float | None) -> None
             resume=True,
             bfloat16=job.bfloat16,
         )
-        run.train(minutes_left())
+        run.train(minutes_until(deadline))
         run.export("checkpoint", job.data)
         file = job.folder / "checkpoint.safetensors"
         metrics = measure_checkpoint(file, test_faces, job.recipe.test_flip)
@@ -208,7 +203,7 @@ def work(
     """
     load = functools.cache(functools.partial(load_faces, data))
     kind, done = data.partition(":")[0], 0
-    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    deadline = deadline_in(minutes)
 
     def write() -> None:
         write_table(results, name, kind, [(job.row, job.result) for job in jobs], options)
@@ -217,7 +212,7 @@ def work(
     if any(job.result for job in jobs) or not (results / f"{name}-{kind}.json").is_file():
         write()
     while True:
-        left = float("inf") if deadline is None else (deadline - time.monotonic()) / 60
+        left = float("inf") if deadline is None else minutes_until(deadline)
         job = choose_job(jobs, left, may_split=done == 0) if left > 0 else None
         if job is None:
             break

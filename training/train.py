@@ -11,7 +11,15 @@ from training.datasets import SPLITS, load_faces
 from training.datasets.face_set import FaceSet
 from training.datasets.source import data_name
 from training.distributed import join_workers, leave_workers
-from training.engine import BFLOAT16_HELP, Diverged, NotFinished, NotWritten, Run
+from training.engine import (
+    BFLOAT16_HELP,
+    Diverged,
+    NotFinished,
+    NotWritten,
+    Run,
+    deadline_in,
+    minutes_until,
+)
 from training.memory import keep_freed_memory
 from training.recipe import SET_HELP, Recipe, load_recipe
 
@@ -44,6 +52,7 @@ def main() -> None:
     )
     parser.add_argument("--bfloat16", action="store_true", help=BFLOAT16_HELP)
     arguments = parser.parse_args()
+    deadline = deadline_in(arguments.minutes)
     keep_freed_memory()
     workers = join_workers()
     level = logging.INFO if workers.is_first else logging.WARNING
@@ -62,7 +71,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         parser.exit(2, f"{error}\n")
     try:
-        run.train(arguments.minutes)
+        run.train(minutes_until(deadline))
         if workers.is_first:
             name = arguments.name or arguments.recipe.stem
             run.export(name, data_name(arguments.data), arguments.note)

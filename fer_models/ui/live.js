@@ -135,6 +135,7 @@ async function draw() {
   say(texts.drawing);
   const asked = { key: "figure", frame: lastFace, ...settings, choice: choice() };
   const picture = await server.picture(asked);
+  if (picture === null) return say(texts.crowded);
   if (!picture) return say(texts.undrawn);
   download(await (await fetch(picture)).blob(), "live.png");
   say(texts.drawn);

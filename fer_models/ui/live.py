@@ -45,9 +45,23 @@ FACE_SIDE_PX = 224
 GAP_S = 3.0  # a longer pause between two answers is no line in the strip
 SETTINGS = {"networks": ["ddamfn", "mfn"], "heat": True, "strip": "ddamfn"}
 # What the browser can say by itself; each stands in the words as `live.<state>`.
-PROBLEMS = ("denied", "no_camera", "in_use", "insecure", "lost", "busy", "failed", "undrawn")
+PROBLEMS = (
+    "denied",
+    "no_camera",
+    "in_use",
+    "insecure",
+    "lost",
+    "busy",
+    "failed",
+    "undrawn",
+    "crowded",
+)
 NOTES = ("asking", "starting", "stopped", "left", "nothing", "drawing", "drawn")
 SCRIPT = Path(__file__).with_name("live.js").read_text()
+
+
+class FrameBusy(Exception):
+    """A frame that came while the visitor's last one was looked at."""
 
 
 class FrameError(ValueError):
@@ -180,14 +194,14 @@ class Visitors:
         """The answer to a visitor's frame, or None where there is no room for another visitor.
 
         Raises:
-            FrameError: while the visitor's last frame is looked at. The page's browser never sends
+            FrameBusy: while the visitor's last frame is looked at. The page's browser never sends
                 two; those who do must not wait, as few threads serve everybody.
         """
         visitor = self._enter(message.key, message.choice)
         if visitor is None:
             return None
         if not visitor.lock.acquire(blocking=False):
-            raise FrameError("one at a time")
+            raise FrameBusy
         try:
             # Other weights' answers begin a strip of their own.
             if visitor.choice != message.choice:
@@ -402,11 +416,10 @@ def answer_frame(visitors: Visitors, data, words: Words) -> dict | None:
     """
     try:
         message = read_message(data)
-    except FrameError:
-        return {"state": "failed"}
-    try:
         result = visitors.process(message)
     except FrameError:
+        return {"state": "failed"}
+    except FrameBusy:
         return None
     if result is None:
         return {"state": "busy"}
@@ -429,13 +442,13 @@ def answer_frame(visitors: Visitors, data, words: Words) -> dict | None:
     }
 
 
-def draw_frame(visitors: Visitors, data, words: Words) -> str:
+def draw_frame(visitors: Visitors, data, words: Words) -> str | None:
     """A figure of one frame's analysis, unsmoothed, as a PNG's data URL; "" where it cannot be.
 
-    Nor can it while `MAX_DRAWINGS` others are drawn: who waits holds one of everybody's threads.
+    None while `MAX_DRAWINGS` others are drawn: who waits would hold one of everybody's threads.
     """
     if not visitors.drawing.acquire(blocking=False):
-        return ""
+        return None
     try:
         return _draw_frame(visitors, read_message(data), words)
     except FrameError:

@@ -38,9 +38,9 @@ def page_theme() -> gr.themes.Base:
     )
 
 
-def build_page(analyzer: Analyzer | None = None, choices: Choices | None = None) -> gr.Blocks:
+def build_page(choices: Choices | None = None) -> gr.Blocks:
     """The page, English at `/` and Chinese at `/zh`; no weights are loaded before a picture."""
-    choices = choices or Choices(analyzer or Analyzer())
+    choices = choices or Choices(Analyzer())
     with gr.Blocks(
         title=load_words("en")("page.title"),
         analytics_enabled=False,
@@ -67,6 +67,7 @@ def keep_no_values() -> None:
     It would stay, faces included, until 200 others came, and could be had as a file. Nothing but
     gradio's links to a page's state reads it, and this page has none.
     """
+    _ = SessionState._update_value_in_config  # an error where a release has another name for it
     SessionState.config_values = property(lambda self: {}, lambda self, values: None)
     SessionState._update_value_in_config = lambda self, key, value: None
 

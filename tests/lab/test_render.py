@@ -16,6 +16,7 @@ from fer_models.lab.identities import IDENTITIES
 from fer_models.lab.parameters import FaceParameters
 from fer_models.lab.regions import region_masks
 from fer_models.lab.render import main, render_face, visible_surface
+from tests.conftest import require_packages
 
 GOLDEN = Path(__file__).with_name("golden.npz")
 ROOT = Path(__file__).parents[2]
@@ -215,7 +216,9 @@ def test_backgrounds_differ_only_behind_the_head(rendered):
 
 @pytest.fixture(scope="module")
 def detector():
-    facenet_pytorch = pytest.importorskip("facenet_pytorch")
+    require_packages("facenet_pytorch")
+    import facenet_pytorch
+
     return facenet_pytorch.MTCNN(keep_all=True)
 
 

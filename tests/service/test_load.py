@@ -58,6 +58,8 @@ def test_thirty_visitors_at_once_get_their_own_right_answers(server, analyzer):
     ask(clients[0], files[0])
     with ThreadPoolExecutor(VISITORS) as pool:
         results = list(pool.map(visit, range(VISITORS)))
+    for client in clients:
+        client.close()
     seconds = np.array([taken for _, taken in results])
     print(
         f"\n{VISITORS} visitors at once: median {np.median(seconds):.1f} s, "

@@ -6,7 +6,7 @@ import toy
 
 from training import crossval
 from training.crossval import run_fold, stratified_folds
-from training.engine import NotFinished
+from training.engine import NotFinished, deadline_in
 from training.metrics import Metrics
 
 
@@ -66,7 +66,7 @@ def run_first_fold(folder, minutes, folds=3, count=96, kind="toy", bfloat16=Fals
         toy.make_recipe(epochs=[1.0], **changes),
         stratified_folds(faces.labels, folds),
     )
-    return run_fold(recipe, faces, numbers, 0, folder, kind, minutes, bfloat16)
+    return run_fold(recipe, faces, numbers, 0, folder, kind, deadline_in(minutes), bfloat16)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from fer_models import faces
 from fer_models.expressions import BASIC_EXPRESSIONS, EXPRESSIONS
 from fer_models.images import load_image
 from fer_models.preprocessing import Preprocessing
+from tests.conftest import require_packages
 from training.datasets import KINDS, SPLITS, affectnet, fer2013, load_faces, rafdb
 from training.datasets.face_crops import align_files, find_landmarks
 from training.datasets.face_set import FaceSet
@@ -236,7 +237,9 @@ def test_soft_labels_are_the_kept_votes_of_the_eight_expressions():
     "split, labelled", [("Training", 25_057), ("PublicTest", 3_199), ("PrivateTest", 3_152)]
 )
 def test_the_real_votes_give_the_published_numbers_of_images(fer2013_folder, split, labelled):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    require_packages("pyarrow")
+    import pyarrow.parquet as parquet
+
     votes = []
     for file in sorted(fer2013_folder.glob(f"{split}*.parquet")):
         votes += parquet.read_table(file, columns=["votes"])["votes"].to_pylist()

@@ -1,11 +1,14 @@
 """Teachers: what they say, in whose order, and that a student learns it."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import toy
 
 from fer_models.calibration import Calibration
 from fer_models.checkpoints import save_checkpoint
+from tests.conftest import require_packages
 from training import engine
 from training.distillation import Teachers, teach_once
 from training.distributed import Workers
@@ -129,7 +132,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize("engine_name", ["torch", "openvino"])
 def test_teachers_asked_once_say_the_same_of_plain_faces(tmp_path, monkeypatch, cache, engine_name):
     if engine_name == "openvino":
-        pytest.importorskip("openvino")
+        require_packages("openvino")
     monkeypatch.setenv("FER_MODELS_ENGINE", engine_name)
     backwards = save_teacher(tmp_path, "backwards", labels=toy.EXPRESSIONS[::-1], seed=1)
     recipe = toy.make_recipe(teacher=[save_teacher(tmp_path), backwards], teacher_sees="plain")
@@ -139,7 +142,7 @@ def test_teachers_asked_once_say_the_same_of_plain_faces(tmp_path, monkeypatch, 
 
 
 def test_a_compiled_teacher_answers_in_the_students_precision(tmp_path, cache):
-    pytest.importorskip("openvino")
+    require_packages("openvino")
     recipe = toy.make_recipe(teacher=[save_teacher(tmp_path)], teacher_sees="plain")
     faces = toy.make_faces(6)
     exact = teach_once(recipe, faces, toy.EXPRESSIONS)
@@ -182,7 +185,7 @@ def test_the_minutes_that_teachers_take_are_counted(tmp_path, monkeypatch, cache
     answers = torch.full((96, 4), 0.25)
     clock = iter(range(0, 6000, 600))
     monkeypatch.setattr(engine, "teach_once", lambda *_: answers)
-    monkeypatch.setattr(engine.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     recipe = toy.make_recipe(teacher=[save_teacher(tmp_path)], teacher_sees="plain")
     faces = toy.make_faces()
     assert Run(recipe, faces, faces, tmp_path / "run", workers=Workers(device=CPU)).minutes == 10

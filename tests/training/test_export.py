@@ -1,6 +1,5 @@
 """An exported network answers as the checkpoint does."""
 
-import importlib.util
 import json
 import sys
 
@@ -13,7 +12,7 @@ from fer_models.calibration import Calibration
 from fer_models.checkpoints import load_network, save_checkpoint
 from fer_models.networks import NETWORKS
 from fer_models.preprocessing import Preprocessing
-from tests.conftest import give_up
+from tests.conftest import require_packages
 from training import export
 from training.export import export_onnx
 
@@ -35,9 +34,7 @@ def save(folder, name: str, size: int) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("name, size", [("toy", 12), ("ddamfn", 112), ("spresnet18_ca", 44)])
 def test_onnxruntime_gives_the_logits_that_torch_gives(tmp_path, name, size):
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        if importlib.util.find_spec(package) is None:
-            give_up(f"{package} is not installed")
+    require_packages("onnx", "onnxscript", "onnxruntime")
     import onnxruntime
 
     checkpoint = save(tmp_path, name, size)
@@ -63,9 +60,7 @@ def test_a_missing_package_is_named_with_the_fix(tmp_path, monkeypatch):
 def test_the_command_writes_beside_the_weights_and_refuses_an_unknown_name(
     tmp_path, monkeypatch, capsys
 ):
-    for package in ("onnx", "onnxscript"):
-        if importlib.util.find_spec(package) is None:
-            give_up(f"{package} is not installed")
+    require_packages("onnx", "onnxscript")
     checkpoint = save(tmp_path, "toy", 12)
     monkeypatch.setattr(sys, "argv", ["export", "--checkpoint", checkpoint, "--format", "onnx"])
     export.main()

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import logging
 import sys
+import time
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from fer_models.checkpoints import load_card
 from training import crossval, train
 from training.datasets import SPLITS
 from training.distributed import Workers
+from training.engine import Run
 from training.recipe import Recipe
 
 RECIPE = 'network = "toy"\nsizes = [12]\nepochs = [2.0]\nbatch_size = 16\ndetail_px = 12\n'
@@ -54,6 +56,26 @@ def test_the_command_leaves_weights_card_history_and_pictures(command):
     assert card.training["recipe"]["lr"] == 0.05
     assert card.training["recipe"]["attention_loss"] == "paper"
     assert card.training["data"] == "toy"
+
+
+def test_what_comes_before_the_first_step_is_of_the_budget(command, monkeypatch):
+    given = []
+
+    class SlowRun(Run):  # as one that asks its teachers first
+        def __init__(self, *arguments, **options):
+            time.sleep(0.6)
+            super().__init__(*arguments, **options)
+
+        def train(self, minutes):
+            given.append(minutes)
+            super().train(minutes)
+
+    for module in (train, crossval):
+        monkeypatch.setattr(module, "Run", SlowRun)
+    command("--minutes", "0.01")
+    with pytest.raises(SystemExit, match="0"):
+        command("--minutes", "0.01", "--folds", "2", module=crossval)
+    assert given == [0, 0]
 
 
 def test_a_budget_leaves_a_state_that_the_same_command_finishes(command):

@@ -535,7 +535,7 @@ def test_in_chinese_no_gap_stands_between_sentences_and_no_quotes_in_quotes():
 
 
 def test_nothing_of_the_lab_is_open_to_clients_and_nothing_claims_to_see_emotions():
-    config = build_page(Lame()).get_config_file()
+    config = build_page(Choices(Lame())).get_config_file()
     public = [d["api_name"] for d in config["dependencies"] if d["api_visibility"] == "public"]
     assert public == ["analyze"]
     assert "emotion detected" not in json.dumps(config, default=str).lower()

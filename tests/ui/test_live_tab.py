@@ -357,7 +357,7 @@ def test_few_figures_are_drawn_at_once_and_no_other_waits(mfn, held):
     for thread in threads:
         thread.start()
         assert entered.acquire(timeout=30)
-    assert live.draw_frame(visitors, data, ENGLISH) == ""
+    assert live.draw_frame(visitors, data, ENGLISH) is None
     go.set()
     for thread in threads:
         thread.join()

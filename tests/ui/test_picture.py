@@ -80,7 +80,7 @@ def test_components_that_were_updated_keep_their_own_ways(analyzer):
 
 
 def test_no_component_of_the_page_has_a_method_that_an_update_would_lose(analyzer):
-    for block in build_page(analyzer).blocks.values():
+    for block in build_page(Choices(analyzer)).blocks.values():
         own = {name for name, value in vars(block).items() if hasattr(type(block), name)}
         assert not {name for name in own if callable(getattr(type(block), name))}, block
 
