@@ -166,8 +166,8 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
     gr.Markdown(about)
     begun = gr.State(False)
     # Counts drawings, stops and changes; changed in place, so that a drawing sees it. Two `cancels`
-    # of one run at once are an error of Gradio's.
-    ticket = gr.State([0])
+    # of one run at once are an error of Gradio's. Beside it, what the last drawing is of.
+    ticket = gr.State([0, None])
     with gr.Row(elem_id="figure1-slots"):
         slots = {
             name: picture_input(
@@ -224,6 +224,7 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
 
     def draw(ticket, chosen, files, *slots):
         ticket[0] = mine = ticket[0] + 1
+        ticket[1] = [chosen, files, *slots]
         yield show_figure(waiting_line(words("compare.looking_at_face")), running=True)
         rows = name_rows(slots, files, words)
         for step in draw_rows(choices.analyzer(chosen), rows, words):
@@ -239,15 +240,17 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
         ticket[0] += 1
         return show_figure(html.notice(words("page.stopped")))
 
-    def forget(begun, ticket):
-        if not begun:
+    def forget(begun, ticket, *asked):
+        # Who presses Draw at once after a change is before the change's own event, which then says
+        # what is drawn already.
+        if not begun or [*asked] == ticket[1]:
             return [gr.skip()] * len(shown)
         ticket[0] += 1
         return show_figure(html.notice(words("figure1.changed")), begun=False)
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     pictures = list(slots.values())
-    asked = [ticket, choice, files, *pictures]
+    asked = [ticket, choice, files, *pictures]  # in the order of `draw` and `forget`
     shown = [begun, line, picture, *downloads, start, stop]
     start.click(draw, asked, shown, trigger_mode="multiple", **private).failure(
         lambda: end_failed(words), None, [line, start, stop], **private
@@ -256,5 +259,5 @@ def build_figure1_tab(choices: Choices, choice: gr.State, words: Words) -> Figur
     fill.click(lambda *given: fill_slots(given), pictures, pictures, **private)
     clear.click(lambda: [None] * (len(SLOTS) + 1), None, [*pictures, files], **private)
     changes = [component.change for component in (*pictures, files, choice)]
-    gr.on(changes, forget, [begun, ticket], shown, trigger_mode="always_last", **private)
+    gr.on(changes, forget, [begun, *asked], shown, trigger_mode="always_last", **private)
     return Figure1Tab(slots, files, shown, ticket)

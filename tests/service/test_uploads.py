@@ -79,10 +79,8 @@ def test_a_page_whose_terminal_is_closed_leaves_nothing(tmp_path):
         (own,) = page.uploads.iterdir()
         for number in range(20_000):  # the deletion takes long enough to be broken off
             (own / f"{number}.txt").touch()
-        page.process.send_signal(signal.SIGHUP)
-        while (own / "late.png").exists() or len(list(own.iterdir())) > 19_000:
-            time.sleep(0.01)
-        for _ in range(5):  # as a shell and the system do, one after another
-            page.process.send_signal(signal.SIGHUP)
-        page.process.wait(20)
+        ended = time.monotonic() + LIMIT_S
+        while page.process.poll() is None and time.monotonic() < ended:
+            page.process.send_signal(signal.SIGHUP)  # a shell says it, and the system again
+            time.sleep(0.02)
     assert list(page.uploads.iterdir()) == []

@@ -73,7 +73,7 @@ def test_the_visitors_own_checkpoint_is_drawn(analyzer, saved_mfn):
         figure1.build_figure1_tab(Choices(analyzer), choice, ENGLISH)
     draw = next(event for event in page.fns.values() if event.name == "draw")
     assert draw.inputs[1] is choice
-    *_, shown, _ = draw.fn([0], {"mfn": str(saved_mfn[0])}, None, str(EXAMPLE), *EMPTY[1:])
+    *_, shown, _ = draw.fn([0, None], {"mfn": str(saved_mfn[0])}, None, str(EXAMPLE), *EMPTY[1:])
     record = json.loads(Path(shown[5]["value"]).read_text())
     assert record["rows"][0]["networks"]["mfn"]["expression"] == "contempt"
     assert record["weights"]["mfn"]["sha256"] != record["weights"]["ddamfn"]["sha256"]
@@ -88,11 +88,13 @@ def test_a_change_of_faces_or_weights_takes_away_what_was_drawn_from_others(anal
     forget = next(event for event in page.fns.values() if event.name == "forget")
     inputs = {component._id for component in (*tab.slots.values(), tab.files, choice)}
     assert {trigger for trigger, _ in forget.targets} == inputs
-    begun, line, picture, *downloads, start, stop = forget.fn(True, [1])
+    drawn = [{}, None, *["a.png"] * len(figure1.SLOTS)]
+    begun, line, picture, *downloads, start, stop = forget.fn(True, [1, drawn], {}, *["b.png"] * 8)
     assert "have changed" in line and begun is False and picture is None
     assert downloads == [gr.update(value=None, interactive=False)] * 3
     assert start["interactive"] and not stop["interactive"]
-    assert forget.fn(False, [1]) == [gr.skip()] * len(tab.shown)
+    assert forget.fn(False, [1, drawn], {}, *["b.png"] * 8) == [gr.skip()] * len(tab.shown)
+    assert forget.fn(True, [1, drawn], *drawn) == [gr.skip()] * len(tab.shown)
 
 
 def test_a_face_from_the_lab_is_said_and_not_called_a_change():
