@@ -289,8 +289,9 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
     Args:
         choice: the visitor's checkpoints, as the Models tab sets them.
     """
-    # Counts the runs and changes, and the stops; changed in place, so that a run sees it.
-    ticket = gr.State([0, 0])
+    # Counts the runs and changes, and the stops; changed in place, so that a run sees it. Then what
+    # the last run is of.
+    ticket = gr.State([0, 0, None])
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280):
             files = _Files(
@@ -334,6 +335,7 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
 
     def run(files, face_crop, chosen, ticket):
         ticket[0] += 1
+        ticket[2] = [files, face_crop, chosen]
         mine = list(ticket)
         analyzer, view = choices.analyzer(chosen), None
         for view in run_batch(analyzer, files, face_crop, words, lambda: ticket != mine):
@@ -344,8 +346,12 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
             yield show(view, True)
         yield show(view, False)
 
-    def forget(files, ticket):
-        ticket[0] += 1
+    def forget(files, face_crop, chosen, ticket):
+        # Who presses Analyse at once after a change is before the change's own event, which then
+        # says what is being analysed already.
+        if [files, face_crop, chosen] == ticket[2]:
+            return [gr.skip()] * len(shown)
+        ticket[0], ticket[2] = ticket[0] + 1, None
         return show(BatchView(describe_files(files, words)), False)
 
     def ask_to_stop(ticket):
@@ -354,15 +360,16 @@ def build_batch_tab(choices: Choices, choice: gr.State, words: Words) -> None:
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     shown = [line, results, *downloads, start, stop]
-    start.click(
-        run, [files, face_crop, choice, ticket], shown, trigger_mode="multiple", **private
-    ).failure(lambda: end_failed(words), None, [line, start, stop], **private)
+    asked = [files, face_crop, choice, ticket]
+    start.click(run, asked, shown, trigger_mode="multiple", **private).failure(
+        lambda: end_failed(words), None, [line, start, stop], **private
+    )
     # Without `cancels`: the run ends by itself after its picture, and hands over what it has.
     stop.click(ask_to_stop, ticket, [line, stop], **private)
     gr.on(
         [files.change, face_crop.input, choice.change],
         forget,
-        [files, ticket],
+        asked,
         shown,
         trigger_mode="always_last",
         **private,

@@ -191,24 +191,28 @@ def events(analyzer) -> dict:
 
 
 def test_other_files_clear_the_results_and_say_what_to_press(events):
-    line, results, *downloads, start, stop = events["forget"]([upload(EXAMPLE)], [0, 0])
+    line, results, *downloads, start, stop = events["forget"](
+        [upload(EXAMPLE)], False, {}, [0, 0, None]
+    )
     assert "Files given: 1. Press Analyse." in line and results == ""
     assert downloads == [gr.update(value=None, interactive=False)] * 3
     assert start["interactive"] and not stop["interactive"]
-    assert WORDS("batch.empty") in events["forget"](None, [0, 0])[0]
+    assert WORDS("batch.empty") in events["forget"](None, False, {}, [0, 0, None])[0]
 
 
 def test_a_change_during_a_run_lets_nothing_of_it_land(events, mixed):
-    ticket = [0, 0]
+    ticket = [0, 0, None]
     run = events["run"]([upload(mixed)], False, {}, ticket)
     while "Picture 0 of 3" not in next(run)[0]:
         pass
-    events["forget"](None, ticket)
+    untouched = events["forget"]([upload(mixed)], False, {}, ticket)  # the very change, late
+    assert untouched == [gr.skip()] * 7
+    events["forget"](None, False, {}, ticket)
     assert list(run) == [[gr.skip()] * 7]
 
 
 def test_a_stop_lets_the_run_hand_over_what_it_has(events, mixed):
-    ticket = [0, 0]
+    ticket = [0, 0, None]
     run = events["run"]([upload(mixed)], False, {}, ticket)
     while "Picture 0 of 3" not in next(run)[0]:
         pass
@@ -230,7 +234,7 @@ def test_the_visitors_own_checkpoint_fills_the_table(
     forget = next(event for event in page.fns.values() if event.name == "forget")
     assert (choice._id, "change") in forget.targets
     chosen = {"mfn": str(saved_mfn[0])}
-    *_, shown = run.fn([upload(tmp_path / "1.png")], True, chosen, [0, 0])
+    *_, shown = run.fn([upload(tmp_path / "1.png")], True, chosen, [0, 0, None])
     (row,) = read_rows(shown[2]["value"])
     assert (row["mfn_answer"], row["ddamfn_answer"]) == ("contempt", "happiness")
     report = json.loads(Path(shown[4]["value"]).read_text(encoding="utf-8"))
