@@ -6,6 +6,7 @@ import pytest
 
 from tests.browser.test_deployment_page import opened
 from tests.browser.test_page import wait_for_results
+from tests.browser.waiting import wait_for_file
 from tests.conftest import EXAMPLE, SHIPPED
 
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
@@ -68,7 +69,7 @@ def run_tab(tab, name: str) -> None:
         case "Batch":
             files = [EXAMPLE.with_name("surprise.png"), Path(__file__)]
             tab.set_input_files("#batch-files input[type=file]", [str(file) for file in files])
-            tab.wait_for_selector(f"#batch-files >> text={Path(__file__).stem}")
+            wait_for_file(tab, "#batch-files", Path(__file__).stem)
             tab.click("#batch-start")
             tab.wait_for_selector("#batch-line >> text=Done", timeout=120_000)
 

@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+from tests.browser.waiting import wait_for_file
 from tests.conftest import EXAMPLE, SHIPPED
 
 
@@ -19,7 +20,7 @@ def batch(tab):
 
 def give(tab, *files) -> None:
     tab.set_input_files("#batch-files input[type=file]", [str(file) for file in files])
-    tab.wait_for_selector(f"#batch-files >> text={files[0].stem}")
+    wait_for_file(tab, "#batch-files", files[0].stem)
     tab.wait_for_selector("#batch-line >> text=Press Analyse.")
 
 
@@ -82,7 +83,7 @@ def test_a_folder_is_added_to_the_list_and_keeps_its_folders_names(batch, tmp_pa
     with batch.expect_file_chooser() as chooser:
         batch.locator("#batch-folder").click()
     chooser.value.set_files(str(tmp_path / "folder"))
-    batch.wait_for_selector("#batch-files >> text=folder/b/her", timeout=30_000)
+    wait_for_file(batch, "#batch-files", "folder/b/her")
     batch.click("#batch-start")
     batch.wait_for_selector("#batch-line >> text=Done: 3 of 3 pictures.", timeout=120_000)
     files = [row["file"] for row in download_table(batch)]

@@ -2,6 +2,7 @@
 
 import json
 
+from tests.browser.waiting import wait_for_file
 from tests.conftest import EXAMPLE
 
 SLOTS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger")
@@ -72,7 +73,7 @@ def test_further_pictures_become_rows_below(tab):
     tab.wait_for_selector("#figure1-anger img", state="detached")
     tab.locator("#figure1-more button").first.click()
     tab.set_input_files("#figure1-files input[type=file]", [str(EXAMPLE)])
-    tab.wait_for_selector("#figure1-files >> text=eileen_collins")
+    wait_for_file(tab, "#figure1-files", "eileen_collins")
     tab.click("#figure1-draw")
     assert [row["name"] for row in download_record(tab)["rows"]] == ["eileen_collins"]
 

@@ -5,7 +5,12 @@ import json
 import pytest
 from PIL import Image
 
-from tests.browser.waiting import wait_for_another_picture, wait_for_input, wait_for_picture
+from tests.browser.waiting import (
+    wait_for_another_picture,
+    wait_for_file,
+    wait_for_input,
+    wait_for_picture,
+)
 from tests.conftest import SHIPPED
 
 LOADER = "input[type=file][data-testid^='Load parameters']"
@@ -202,7 +207,7 @@ def test_a_face_without_a_place_becomes_a_further_picture(lab):
     lab.locator("#lab-to-figure1").click()
     lab.wait_for_selector("#figure1-line >> text=among the further pictures")
     lab.locator("#figure1-more button").first.click()
-    lab.wait_for_selector("#figure1-files >> text=contempt_Ada")
+    wait_for_file(lab, "#figure1-files", "contempt_Ada")
 
 
 def test_taking_actions_away_gives_one_number_and_a_ranking_for_each_network(lab, screenshot):

@@ -19,3 +19,9 @@ def wait_for_input(tab, place: str, value: str) -> None:
     """Wait until the field at `place` holds `value`."""
     holds = "([place, value]) => document.querySelector(place)?.value === value"
     tab.wait_for_function(holds, arg=[place, value], timeout=60_000)
+
+
+def wait_for_file(tab, place: str, name: str) -> None:
+    """Wait until a file is in the list at `place`: its name is there while it still comes, too."""
+    there = f"{place} .file-preview tr:has-text('{name}') a"
+    tab.wait_for_selector(there, timeout=60_000)
