@@ -70,6 +70,7 @@ def run_tab(tab, name: str) -> None:
             files = [EXAMPLE.with_name("surprise.png"), Path(__file__)]
             tab.set_input_files("#batch-files input[type=file]", [str(file) for file in files])
             wait_for_file(tab, "#batch-files", Path(__file__).stem)
+            tab.wait_for_selector("#batch-line >> text=Press Analyse.")
             tab.click("#batch-start")
             tab.wait_for_selector("#batch-line >> text=Done", timeout=120_000)
 

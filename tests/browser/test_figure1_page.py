@@ -75,6 +75,10 @@ def test_further_pictures_become_rows_below(tab):
     tab.set_input_files("#figure1-files input[type=file]", [str(EXAMPLE)])
     wait_for_file(tab, "#figure1-files", "eileen_collins")
     tab.click("#figure1-draw")
+    tab.locator("#figure1-image img").or_(tab.locator("#figure1-line .fer-problem")).wait_for(
+        timeout=120_000
+    )
+    assert tab.locator("#figure1-line .fer-problem").all_inner_texts() == []
     assert [row["name"] for row in download_record(tab)["rows"]] == ["eileen_collins"]
 
 

@@ -22,6 +22,10 @@ def wait_for_input(tab, place: str, value: str) -> None:
 
 
 def wait_for_file(tab, place: str, name: str) -> None:
-    """Wait until a file is in the list at `place`: its name is there while it still comes, too."""
+    """Wait until a file is in the list at `place`: its name is there while it still comes, too.
+
+    A button that is pressed at once may still be without it, as gradio hands it on a moment later.
+    """
     there = f"{place} .file-preview tr:has-text('{name}') a"
     tab.wait_for_selector(there, timeout=60_000)
+    tab.wait_for_timeout(1_000)
