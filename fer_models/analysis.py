@@ -150,9 +150,9 @@ class Analyzer:
                 self._runners[name] = build_runner(self.checkpoint(name), self.engine)
             return self._runners[name]
 
-    def loaded(self, name: str) -> tuple[Checkpoint, Runner]:
-        """A network's checkpoint and its runner; raises as `checkpoint` does."""
-        return self.checkpoint(name), self.runner(name)
+    def loaded(self, name: str) -> tuple[Card, Runner]:
+        """A network's card and its runner; raises as `checkpoint` does."""
+        return self.checkpoint(name).card, self.runner(name)
 
     def warm_up(self) -> None:
         """Load everything, so that the next analysis need not: libraries, detector, networks."""
@@ -241,8 +241,7 @@ class Analyzer:
         Raises:
             CheckpointError: if the network's files are missing or damaged.
         """
-        checkpoint, runner = self.loaded(name)
-        card = checkpoint.card
+        card, runner = self.loaded(name)
         answers = [np.empty((0, len(card.labels)), np.float32)]
         for batch in _batches(crops, runner.batch_faces):
             with torch.no_grad():
@@ -264,8 +263,7 @@ class Analyzer:
             raise ValueError(f"Unknown method {method!r}; use one of {', '.join(METHODS)}.")
 
         def explain(name: str) -> list[NetworkResult]:
-            checkpoint, runner = self.loaded(name)
-            card = checkpoint.card
+            card, runner = self.loaded(name)
             for expression in filter(None, (target, minus)):
                 _position(card, expression)  # whether or not there is a face
             return [

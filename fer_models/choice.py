@@ -271,10 +271,11 @@ class _ChosenAnalyzer(Analyzer):
         vars(self).update(vars(choices.shared))  # made for every event, so it makes nothing anew
         self._choices, self._choice = choices, choice
 
-    def loaded(self, name: str) -> tuple[Checkpoint, Runner]:
+    def loaded(self, name: str) -> tuple[Card, Runner]:
         chosen = self._choice.get(name, name)
         if is_upload(chosen):
-            return self._choices.upload(chosen)
+            checkpoint, runner = self._choices.upload(chosen)
+            return checkpoint.card, runner
         return self._choices.shared.loaded(chosen)
 
     def checkpoint(self, name: str) -> Checkpoint:
@@ -284,7 +285,4 @@ class _ChosenAnalyzer(Analyzer):
         return self._choices.shared.checkpoint(chosen)
 
     def runner(self, name: str) -> Runner:
-        chosen = self._choice.get(name, name)
-        if is_upload(chosen):
-            return self._choices.upload(chosen)[1]
-        return self._choices.shared.runner(chosen)
+        return self.loaded(name)[1]
